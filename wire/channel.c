@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -69,6 +70,7 @@ struct vu_channel {
 
     struct vu_buffer out;
     size_t sent, posted;        /* ends of the sent and of the posted bytes in out */
+    int64_t waited_ns;          /* for the peer to take output, since the last read */
     int out_err;        /* 0, or the negative errno that ended sending */
 
     size_t n_holds, n_pending;
@@ -282,6 +284,36 @@ static int make_room(struct vu_channel *ch)
     return 0;
 }
 
+/* What one recvmsg() brings. */
+struct haul {
+    size_t n_fds;
+    bool lost;
+    int fds[VU_MAX_MSG_FDS];
+};
+
+static bool is_socket(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* Close the sockets among the descriptors of a read. */
+static void drop_sockets(struct haul *c)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->n_fds; i++) {
+        if (!is_socket(c->fds[i])) {
+            c->fds[kept++] = c->fds[i];
+            continue;
+        }
+        close(c->fds[i]);
+        c->lost = true;
+    }
+    c->n_fds = kept;
+}
+
 /* Keep what the read that has just ended brought. */
 static void add_pending(struct vu_channel *ch, const int *fds, size_t n_fds, bool lost)
 {
@@ -379,13 +411,6 @@ void vu_channel_release(struct vu_channel *ch)
 }
 
 /* ---------------------------------------------------------------- reading -- */
-
-/* What one recvmsg() brings. */
-struct haul {
-    size_t n_fds;
-    bool lost;
-    int fds[VU_MAX_MSG_FDS];
-};
 
 static int64_t receive(struct vu_channel *ch, struct haul *c, int flags)
 {
@@ -492,6 +517,9 @@ int64_t vu_channel_fill(struct vu_channel *ch, vu_deadline deadline)
         return end_input(ch, n);
     ch->tail += (size_t)n;
     ch->received += (uint64_t)n;
+    ch->waited_ns = 0;
+    if (c.n_fds > 0 && ch->limits.no_sockets)
+        drop_sockets(&c);
     if (c.n_fds > 0 || c.lost)
         add_pending(ch, c.fds, c.n_fds, c.lost);
     return n;
@@ -549,9 +577,17 @@ static int fail_output(struct vu_channel *ch, int err)
     return err;
 }
 
+/* When the peer has used up what limits.slow_ms gives it. */
+static vu_deadline slow_deadline(const struct vu_channel *ch, int64_t now)
+{
+    if (ch->limits.slow_ms == 0)
+        return VU_FOREVER;
+    return now + (int64_t)ch->limits.slow_ms * 1000000 - ch->waited_ns;
+}
+
 /* Wait until sending is worth another try. POLLOUT comes only when three quarters of the
  * socket's room are free; that a slow reader goes on reading shows in what is queued. */
-static int wait_for_reader(struct vu_channel *ch, vu_deadline deadline)
+static int wait_for_progress(struct vu_channel *ch, vu_deadline deadline)
 {
     int64_t stall_ms = ch->limits.stall_ms;
     vu_deadline stall = vu_deadline_in_ms(stall_ms);
@@ -573,6 +609,16 @@ static int wait_for_reader(struct vu_channel *ch, vu_deadline deadline)
         if (vu_deadline_left_ms(stall) == 0)
             return -ETIMEDOUT;
     }
+}
+
+static int wait_for_reader(struct vu_channel *ch, vu_deadline deadline)
+{
+    int64_t begin = vu_deadline_now();
+    vu_deadline slow = slow_deadline(ch, begin);
+    int err = wait_for_progress(ch, slow < deadline ? slow : deadline);
+
+    ch->waited_ns += vu_deadline_now() - begin;
+    return err;
 }
 
 /* Skip len bytes. True when nothing is left. */

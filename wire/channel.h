@@ -75,12 +75,16 @@ struct vu_channel_limits {
     uint32_t max_message;   /* largest msg_size taken, header included */
     uint32_t max_fds;       /* most descriptors kept for one message, <= VU_MAX_MSG_FDS;
                              * a surplus is closed and sets fds_lost */
+    bool no_sockets;        /* sockets among them are closed, too, and set fds_lost: a peer
+                             * that sends its own would hold the connection open */
     uint32_t batch;         /* posted bytes that make post send by itself */
     uint32_t max_out;       /* most bytes in the output buffer: vu_buffer_extend() fails
                              * with ENOBUFS beyond; flush and try again */
     int stall_ms;           /* a wait for output ends when the peer took nothing for
                              * this long; -1: only at the deadline. The kernel tells
                              * in steps of up to 36 KB what was taken. */
+    int slow_ms;            /* all waits for output between two reads may last so long
+                             * together, whatever the peer takes; 0: no such bound */
 };
 
 struct vu_channel;

@@ -228,6 +228,38 @@ static void a_pidfd_that_comes_along_is_closed(void **state)
     pair_close(&p);
 }
 
+/* A peer that sends its own socket would never be seen to leave. */
+static void sockets_are_closed_where_they_are_not_wanted(void **state)
+{
+    struct vu_channel_limits limits = usual_limits;
+    struct vu_message m;
+    struct pair p;
+    int fds[3];
+
+    (void)state;
+    limits.no_sockets = true;
+    p = pair_open_with(&limits);
+    fds[0] = tagged_fd(7);
+    fds[1] = p.peer;
+    fds[2] = tagged_fd(8);
+    peer_send_message(&p, 1, 40, fds, 3);
+    fill(&p);
+    assert_int_equal(vu_channel_next(p.ch, &m), 1);
+    assert_int_equal(m.n_fds, 2);
+    assert_int_equal(fd_tag(m.fds[0]), 7);
+    assert_int_equal(fd_tag(m.fds[1]), 8);
+    assert_true(m.fds_lost);
+    vu_message_done(&m);
+
+    peer_send(&p, "half", 4, &p.peer, 1);
+    fill(&p);
+    close(p.peer);
+    assert_int_equal(vu_channel_fill(p.ch, VU_DONT_WAIT), 0);
+    p.peer = fds[0];        /* for pair_close() to close */
+    close(fds[2]);
+    pair_close(&p);
+}
+
 static void a_surplus_is_closed_and_reported(void **state)
 {
     struct vu_channel_limits limits = usual_limits;
@@ -719,6 +751,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(as_many_as_the_kernel_takes_come_through),
     VU_FD_TEST(credentials_do_not_crowd_descriptors_out),
     VU_FD_TEST(a_pidfd_that_comes_along_is_closed),
+    VU_FD_TEST(sockets_are_closed_where_they_are_not_wanted),
     VU_FD_TEST(a_surplus_is_closed_and_reported),
     VU_FD_TEST(a_surplus_over_several_reads_is_closed_at_once),
     VU_FD_TEST(a_flood_on_one_message_holds_no_more_than_the_limit),

@@ -462,6 +462,53 @@ static void a_slow_reader_is_not_given_up(void **state)
     pair_close(&p);
 }
 
+/* The same reader, when the time for all waits together is bounded. A read in between
+ * grants it anew. */
+static void a_slow_reader_is_given_up_when_its_time_is_used_up(void **state)
+{
+    struct vu_channel_limits limits = stalling_after(100);
+    struct reader r = { .at_once = 40000 };
+    struct pair p;
+    double start;
+
+    (void)state;
+    limits.slow_ms = 150;
+    p = pair_open_with(&limits);
+    r.fd = p.peer;
+    calls.on_poll = read_a_piece;
+    calls.on_poll_arg = &r;
+    start = seconds_now();
+    append_message(p.ch, 1, MIB);
+    assert_int_equal(vu_channel_post(p.ch, 0, NULL, 0), -ETIMEDOUT);
+    assert_true(seconds_now() - start >= 0.15);
+    assert_true(seconds_now() - start < 10);
+    pair_close(&p);
+}
+
+static void time_for_slow_readers_is_granted_anew_by_each_read(void **state)
+{
+    struct vu_channel_limits limits = stalling_after(100);
+    struct reader r = { .at_once = 60000 };
+    struct pair p;
+    int messages = 0;
+
+    (void)state;
+    limits.slow_ms = 600;
+    p = pair_open_with(&limits);
+    r.fd = p.peer;
+    for (double start = seconds_now(); seconds_now() - start < 1.2; messages++) {
+        peer_send_message(&p, 5, 40, NULL, 0);
+        assert_int_equal(vu_channel_fill(p.ch, VU_DONT_WAIT), 40);
+        expect_message(&p, 5, 40);
+        calls.on_poll = read_a_piece;
+        calls.on_poll_arg = &r;
+        append_message(p.ch, 1, MIB);
+        assert_int_equal(vu_channel_post(p.ch, 0, NULL, 0), 0);
+    }
+    assert_true(messages > 1);
+    pair_close(&p);
+}
+
 static void a_deadline_ends_sending(void **state)
 {
     struct vu_channel_limits limits = stalling_after(-1);
@@ -658,6 +705,8 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_peer_that_stops_reading_is_given_up_in_time),
     VU_FD_TEST(a_stall_is_counted_from_the_last_progress),
     VU_FD_TEST(a_slow_reader_is_not_given_up),
+    VU_FD_TEST(a_slow_reader_is_given_up_when_its_time_is_used_up),
+    VU_FD_TEST(time_for_slow_readers_is_granted_anew_by_each_read),
     VU_FD_TEST(a_deadline_ends_sending),
     VU_FD_TEST(signals_do_not_end_sending),
     VU_FD_TEST(signals_do_not_prolong_a_stall),
