@@ -14,8 +14,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,24 +37,7 @@ static void unlock(struct vus_irqs *irqs)
     pthread_mutex_unlock(&irqs->lock);
 }
 
-/*
- * Add 1 to the eventfd. Never waits: a counter that is full tells the client all
- * that one more could. What is left is a client that fills its own counter
- * between the question and the write.
- */
-static int signal_vector(const struct vus_vector *v)
-{
-    const uint64_t one = 1;
-    struct pollfd p = { .fd = v->fd, .events = POLLOUT };
-
-    if (v->may_block && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0))
-        return 0;
-    if (write(v->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-        return -errno;
-    return 0;
-}
-
-static int fire(struct vus_vector *v)
+static int fire(struct vus_irqs *irqs, struct vus_vector *v)
 {
     if (v->fd == -1)
         return -ENOENT;
@@ -64,11 +45,11 @@ static int fire(struct vus_vector *v)
         v->pending = true;
         return 0;
     }
-    return signal_vector(v);
+    return vus_signal_send(&irqs->signal, v->fd);
 }
 
 /* Takes over fd, -1: none. */
-static void assign(struct vus_irq_set *set, uint32_t i, int fd, bool may_block)
+static void assign(struct vus_irq_set *set, uint32_t i, int fd)
 {
     struct vus_vector *v = &set->vectors[i];
 
@@ -76,24 +57,23 @@ static void assign(struct vus_irq_set *set, uint32_t i, int fd, bool may_block)
     if (v->fd != -1)
         close(v->fd);
     v->fd = fd;
-    v->may_block = may_block;
     if (fd == -1)
         v->pending = false;     /* nobody is there who could still want it */
 }
 
-static void mask(struct vus_vector *v, bool masked)
+static void mask(struct vus_irqs *irqs, struct vus_vector *v, bool masked)
 {
     v->masked = masked;
     if (masked || !v->pending)
         return;
     v->pending = false;
-    signal_vector(v);
+    vus_signal_send(&irqs->signal, v->fd);
 }
 
 static void disable(struct vus_irq_set *set)
 {
     for (uint32_t i = 0; i < set->count; i++) {
-        assign(set, i, -1, false);
+        assign(set, i, -1);
         set->vectors[i].masked = false;
     }
 }
@@ -106,7 +86,7 @@ static int resize(struct vus_irq_set *set, uint32_t count)
     if (vectors == NULL)
         return -ENOMEM;
     for (uint32_t i = count; i < set->count; i++)
-        assign(set, i, -1, false);
+        assign(set, i, -1);
     for (uint32_t i = 0; i < count; i++) {
         if (i < set->count)
             vectors[i] = set->vectors[i];
@@ -122,6 +102,7 @@ static int resize(struct vus_irq_set *set, uint32_t count)
 int vus_irqs_init(struct vus_irqs *irqs)
 {
     pthread_mutex_init(&irqs->lock, NULL);
+    vus_signal_init(&irqs->signal);
     if (resize(&irqs->sets[VFU_DEV_ERR_IRQ], 1) != 0 ||
         resize(&irqs->sets[VFU_DEV_REQ_IRQ], 1) != 0) {
         vus_irqs_done(irqs);
@@ -143,6 +124,7 @@ void vus_irqs_done(struct vus_irqs *irqs)
     vus_irqs_disable_all(irqs);
     for (size_t i = 0; i < VFU_DEV_NUM_IRQS; i++)
         free(irqs->sets[i].vectors);
+    vus_signal_done(&irqs->signal);
     pthread_mutex_destroy(&irqs->lock);
 }
 
@@ -204,16 +186,14 @@ static int check_set(struct vfu_ctx *ctx, const struct vu_irq_set *s, size_t n_f
  * Only eventfds are taken, as the kernel does: writing to another kind of
  * descriptor could wait, or raise a signal. They are the files without a type.
  */
-static int check_eventfd(struct vfu_ctx *ctx, int fd, bool *may_block)
+static int check_eventfd(struct vfu_ctx *ctx, int fd)
 {
     struct stat st;
-    int flags = fcntl(fd, F_GETFL);
 
-    if (flags < 0 || fstat(fd, &st) != 0)
+    if (fstat(fd, &st) != 0)
         return -errno;
     if ((st.st_mode & S_IFMT) != 0)
         return vus_refuse(ctx, -EINVAL, "SET_IRQS: a descriptor is no eventfd");
-    *may_block = (flags & O_NONBLOCK) == 0;
     return 0;
 }
 
@@ -223,19 +203,20 @@ static int assign_range(struct vfu_ctx *ctx, const struct vu_irq_set *s,
                         struct vu_message *m)
 {
     struct vus_irq_set *set = &ctx->irqs.sets[s->index];
-    bool may_block[VU_MAX_MSG_FDS] = { false };
     int err = 0;
 
     for (size_t i = 0; i < m->n_fds && err == 0; i++)
-        err = check_eventfd(ctx, m->fds[i], &may_block[i]);
+        err = check_eventfd(ctx, m->fds[i]);
     if (err != 0)
         return err;
     lock(&ctx->irqs);
+    if (m->n_fds != 0)
+        vus_signal_prepare(&ctx->irqs.signal);
     for (uint32_t i = 0; i < s->count; i++) {
         if (m->n_fds != 0)
-            assign(set, s->start + i, vu_message_take_fd(m, i), may_block[i]);
+            assign(set, s->start + i, vu_message_take_fd(m, i));
         else
-            assign(set, s->start + i, -1, false);
+            assign(set, s->start + i, -1);
     }
     unlock(&ctx->irqs);
     return 0;
@@ -255,7 +236,7 @@ static void fire_range(struct vfu_ctx *ctx, const struct vu_irq_set *s)
     lock(&ctx->irqs);
     for (uint32_t i = 0; i < s->count; i++) {
         if (selected(s, i))
-            fire(&set->vectors[s->start + i]);
+            fire(&ctx->irqs, &set->vectors[s->start + i]);
     }
     unlock(&ctx->irqs);
 }
@@ -284,7 +265,7 @@ static void mask_range(struct vfu_ctx *ctx, const struct vu_irq_set *s)
     lock(&ctx->irqs);
     for (uint32_t i = 0; i < s->count; i++) {
         if (selected(s, i))
-            mask(&set->vectors[s->start + i], masked);
+            mask(&ctx->irqs, &set->vectors[s->start + i], masked);
     }
     unlock(&ctx->irqs);
     report_mask(ctx, s, masked);
@@ -413,7 +394,7 @@ static int trigger(struct vus_irqs *irqs, uint32_t vector)
         return -EINVAL;
     if (set == NULL || vector >= set->count)
         return -ENOENT;
-    return fire(&set->vectors[vector]);
+    return fire(irqs, &set->vectors[vector]);
 }
 
 int vfu_irq_trigger(vfu_ctx_t *ctx, uint32_t subindex)

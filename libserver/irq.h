@@ -5,7 +5,7 @@
  * vfu_irq_trigger() may run on any thread, while the context's own thread
  * assigns, masks or, after a disconnect, closes. One lock orders them, so that
  * a descriptor is never written after it was closed. A trigger is the hot path:
- * lock, look up, write.
+ * lock, look up, signal (libserver/signal.h), and nothing in it can wait.
  */
 #ifndef VUS_IRQ_H
 #define VUS_IRQ_H
@@ -17,13 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "libserver/signal.h"
 #include "wire/channel.h"
 
 struct vus_reply;
 
 struct vus_vector {
     int fd;         /* owned eventfd; -1: none */
-    bool may_block; /* fd lacks O_NONBLOCK: ask before writing */
     bool masked;
     bool pending;   /* triggered while masked */
 };
@@ -37,6 +37,7 @@ struct vus_irq_set {
 
 struct vus_irqs {
     pthread_mutex_t lock;       /* for all below except on_state */
+    struct vus_signal signal;
     struct vus_irq_set sets[VFU_DEV_NUM_IRQS];
 };
 

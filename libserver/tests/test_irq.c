@@ -340,6 +340,7 @@ static void the_client_can_fire_vectors(void **state)
     end_assigned(&c, &e);
 }
 
+/* The kernel's own signal counts one further than a write can. */
 static void a_full_counter_is_no_error_and_never_waits(void **state)
 {
     const uint64_t full = UINT64_MAX - 1;
@@ -352,12 +353,37 @@ static void a_full_counter_is_no_error_and_never_waits(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(write(fds[i], &full, sizeof(full)), sizeof(full));
         assert_int_equal(vfu_irq_trigger(c.ctx, i), 0);
-        assert_int_equal(taken(fds[i]), full);
+        assert_true(taken(fds[i]) >= full);
         assert_int_equal(vfu_irq_trigger(c.ctx, i), 0);
         assert_int_equal(taken(fds[i]), 1);
     }
     close(fds[0]);
     close(fds[1]);
+    core_end(&c);
+}
+
+static void assign_and_fire_often(struct core *c, int fd)
+{
+    ok(send_set(c, EVENTFD | TRIGGER, VFU_DEV_MSIX_IRQ, 0, 1, &fd, 1));
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(vfu_irq_trigger(c->ctx, 0), 0);
+    assert_int_equal(taken(fd), 1000);
+}
+
+/* Every signal counts, with asynchronous I/O and where the kernel gives none. */
+static void no_signal_is_lost_among_many(void **state)
+{
+    struct core c;
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    (void)state;
+    core_begin(&c);
+    c.ctx->irqs.signal.plain = true;
+    assign_and_fire_often(&c, fd);
+    assert_int_equal(c.ctx->irqs.signal.aio, 0);
+    c.ctx->irqs.signal.plain = false;
+    assign_and_fire_often(&c, fd);
+    close(fd);
     core_end(&c);
 }
 
@@ -766,6 +792,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(triggers_without_a_vector_or_eventfd_fail),
     VU_FD_TEST(the_client_can_fire_vectors),
     VU_FD_TEST(a_full_counter_is_no_error_and_never_waits),
+    VU_FD_TEST(no_signal_is_lost_among_many),
     VU_FD_TEST(parts_can_be_assigned_and_taken_away),
     VU_FD_TEST(descriptors_are_closed_when_replaced_or_disabled),
     VU_FD_TEST(a_failed_request_leaves_the_old_eventfds),
