@@ -103,6 +103,12 @@ static bool table_overlaps(const struct vus_dma *dma, uint64_t first, uint64_t l
 void vus_dma_done(struct vus_dma *dma)
 {
     assert(dma->n == 0);
+    while (dma->stuck != NULL) {    /* their memory goes with the process */
+        struct vus_window *w = dma->stuck;
+
+        dma->stuck = w->next;
+        free(w);
+    }
     free(dma->array);
     *dma = (struct vus_dma){ 0 };
 }
@@ -176,8 +182,10 @@ static int attach_memory(struct vus_window *w, const struct vu_dma_map *map, int
         err = -errno;
     else if (S_ISREG(st.st_mode) && map->offset + map->size > (uint64_t)st.st_size)
         err = -EINVAL;      /* access behind the end would raise SIGBUS */
-    if (err == 0) {
+    if (err == 0)
         w->info.page_size = file_page(&st);
+    /* Without access there is nothing to map: its pages would only fault. */
+    if (err == 0 && w->info.prot != 0) {
         err = (map->flags & VU_DMA_FILE_IO) != 0 ? check_file_access(fd, w->info.prot)
                                                  : map_memory(w, fd, map->offset);
     }
@@ -188,13 +196,44 @@ static int attach_memory(struct vus_window *w, const struct vu_dma_map *map, int
     return err;
 }
 
-static void window_free(struct vus_window *w)
+/* False: the kernel would have to split a mapping and has no room for another. */
+static bool window_free(struct vus_window *w)
 {
-    if (w->info.mapping.iov_base != NULL)
-        munmap(w->info.mapping.iov_base, w->info.mapping.iov_len);
     if (w->fd != -1)
         close(w->fd);
+    w->fd = -1;
+    if (w->info.mapping.iov_base != NULL &&
+        munmap(w->info.mapping.iov_base, w->info.mapping.iov_len) != 0)
+        return false;
     free(w);
+    return true;
+}
+
+/* Try again what could not be unmapped: there may be room now. */
+static void free_stuck(struct vus_dma *dma)
+{
+    struct vus_window **at = &dma->stuck;
+
+    while (*at != NULL) {
+        struct vus_window *w = *at;
+        struct vus_window *next = w->next;
+
+        if (window_free(w))
+            *at = next;
+        else
+            at = &w->next;
+    }
+}
+
+/* Done with a window that is in no table. */
+static void release(struct vus_dma *dma, struct vus_window *w)
+{
+    if (window_free(w)) {
+        free_stuck(dma);
+        return;
+    }
+    w->next = dma->stuck;
+    dma->stuck = w;
 }
 
 /* fd is taken over. NULL with *err set on failure. */
@@ -214,7 +253,7 @@ static struct vus_window *window_new(const struct vu_dma_map *map, int fd, int *
     w->info.prot = protection(map->flags);
     *err = attach_memory(w, map, fd);
     if (*err != 0) {
-        window_free(w);
+        free(w);        /* it has got nothing */
         return NULL;
     }
     return w;
@@ -229,7 +268,7 @@ static void drop_window(struct vfu_ctx *ctx, size_t i)
     if (ctx->dma.on_unregister != NULL)
         ctx->dma.on_unregister(ctx, &w->info);
     table_remove(&ctx->dma, i);
-    window_free(w);
+    release(&ctx->dma, w);
 }
 
 void vus_dma_drop_all(struct vfu_ctx *ctx)
@@ -302,7 +341,7 @@ static int map_window(struct vfu_ctx *ctx, const struct vu_dma_map *map, int fd)
                           (unsigned long long)map->size, strerrordesc_np(-err));
     err = table_insert(&ctx->dma, &slot);
     if (err != 0) {
-        window_free(slot.window);
+        release(&ctx->dma, slot.window);
         return err;
     }
     if (ctx->dma.on_register != NULL)
@@ -429,7 +468,7 @@ static int64_t cross_windows(const struct vus_dma *dma, uint64_t addr, uint64_t 
         if (i == dma->n || slot_at(dma, i)->first > addr)
             return -ENOENT;
         slot = slot_at(dma, i);
-        if ((prot & PROT_WRITE) != 0 && (slot->window->info.prot & PROT_WRITE) == 0)
+        if (((uint32_t)prot & (PROT_READ | PROT_WRITE) & ~slot->window->info.prot) != 0)
             return -EACCES;
         if (n < max)
             fill_sg(&sgl[n], slot, addr, last, prot);

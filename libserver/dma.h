@@ -29,6 +29,7 @@ struct vus_reply;
 struct vus_window {
     vfu_dma_info_t info;    /* does not move: the device keeps pointers to it */
     int fd;                 /* owned; for file I/O, else -1: a mapping needs none */
+    struct vus_window *next;    /* in vus_dma.stuck */
 };
 
 /* One row of the sorted array: what a search touches, and no more. */
@@ -47,6 +48,8 @@ struct vus_dma {
     size_t room;            /* slots allocated */
     size_t head;            /* slots[0] is array[head]: taking the first is cheap */
     size_t n;
+    struct vus_window *stuck;   /* owned: gone for everybody, but the kernel could not
+                                 * unmap them (its limit on mappings); tried again */
 };
 
 /* A piece of one window, as users see its layout (40 bytes). */

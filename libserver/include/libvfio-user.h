@@ -534,7 +534,7 @@ dma_sg_size(void);
  *
  * @return the number of pieces, 0 if @p len is 0
  * @retval -1 ENOENT  a byte of the range is in no window, or the range wraps
- * @retval -1 EACCES  PROT_WRITE, and a window must not be written
+ * @retval -1 EACCES  a window does not allow what @p prot asks for
  * @retval -1 EINVAL  no vfu_setup_device_dma()
  * @retval -n - 1     n pieces are needed, which is more than @p max_nr_sgs;
  *                    errno is 0
