@@ -169,6 +169,7 @@ static int accept_client(struct vfu_ctx *ctx)
     h->want = VU_HEADER_SIZE;
     vus_listener_watch(l, false);
     l->half = h;
+    vus_conn_event(&ctx->conn, VUS_ACCEPTED);
     return 0;
 }
 
@@ -227,7 +228,8 @@ static int read_version(struct vus_half_open *h)
 static int watch_half_open(const struct vus_listener *l)
 {
     struct vus_half_open *h = l->half;
-    int ms = vu_deadline_left_ms(h->deadline);
+    int left = vu_deadline_left_ms(h->deadline);
+    int ms = left > 0 ? left : 1;       /* 0 would never go off */
     struct itimerspec when = {
         .it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L },
     };
@@ -341,6 +343,7 @@ static int negotiate(struct vfu_ctx *ctx)
     if (err != 0) {
         vus_session_init(&ctx->session);
         drop_half_open(&ctx->listener);
+        vus_conn_event(&ctx->conn, VUS_ENDED);
     }
     return err;
 }
@@ -350,10 +353,10 @@ int vfu_attach_ctx(vfu_ctx_t *ctx)
     int err = -EINVAL;
 
     assert(ctx != NULL);
-    while (ctx->conn.ch == NULL) {
-        if (ctx->listener.half == NULL)
+    while (!vus_conn_attached(&ctx->conn)) {
+        if (ctx->conn.state == VUS_NOBODY)
             err = accept_client(ctx);
-        if (ctx->listener.half != NULL)
+        if (ctx->conn.state == VUS_HALF_OPEN)
             err = negotiate(ctx);
         if (err != -ETIMEDOUT)
             break;

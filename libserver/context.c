@@ -123,7 +123,7 @@ void *vfu_get_private(vfu_ctx_t *ctx)
 int vfu_get_poll_fd(vfu_ctx_t *ctx)
 {
     assert(ctx != NULL);
-    return ctx->conn.ch != NULL ? vu_channel_fd(ctx->conn.ch) : ctx->listener.watch;
+    return vus_conn_attached(&ctx->conn) ? vu_channel_fd(ctx->conn.ch) : ctx->listener.watch;
 }
 
 int vfu_setup_device_reset_cb(vfu_ctx_t *ctx, vfu_reset_cb_t *reset)

@@ -286,7 +286,7 @@ enum vus_outcome vus_resume(struct vfu_ctx *ctx, struct vu_message *m,
     const struct command *c = find(m->h.command);
 
     assert(ctx->quiesce.state == VUS_COMMAND_WAITS && c != NULL);
-    vus_quiesce_event(&ctx->quiesce, VUS_DONE);
+    vus_quiesce_event(&ctx->quiesce, err == 0 ? VUS_DONE : VUS_DROPPED);
     if (!reply_begin(reply))
         return VUS_FATAL;
     if (err == 0)

@@ -25,21 +25,38 @@
 
 #define BATCH    65536u     /* bytes of replies that are worth a sendmsg() of their own */
 #define STALL_MS 1000       /* a client that takes nothing for so long is given up */
+#define SLOW_MS  10000      /* and one that makes us wait so long between two reads */
+
+/* libserver/run.h draws them. An event without a meaning changes nothing. */
+static const uint8_t next_state[VUS_CONN_STATES][VUS_CONN_EVENTS] = {
+    /*                 ACCEPTED       AGREED         BROKE          ENDED */
+    [VUS_NOBODY]    = { VUS_HALF_OPEN, VUS_NOBODY,    VUS_NOBODY,    VUS_NOBODY },
+    [VUS_HALF_OPEN] = { VUS_HALF_OPEN, VUS_ATTACHED,  VUS_HALF_OPEN, VUS_NOBODY },
+    [VUS_ATTACHED]  = { VUS_ATTACHED,  VUS_ATTACHED,  VUS_BROKEN,    VUS_NOBODY },
+    [VUS_BROKEN]    = { VUS_BROKEN,    VUS_BROKEN,    VUS_BROKEN,    VUS_NOBODY },
+};
+
+void vus_conn_event(struct vus_conn *c, enum vus_conn_event event)
+{
+    c->state = next_state[c->state][event];
+}
 
 int vus_conn_open(struct vus_conn *c, int fd)
 {
     const struct vu_channel_limits limits = {
         .max_message = VUS_MAX_MESSAGE,
         .max_fds = VU_MAX_MSG_FDS,
+        .no_sockets = true,
         .batch = BATCH,
         .max_out = BATCH + VUS_MAX_MESSAGE,
         .stall_ms = STALL_MS,
+        .slow_ms = SLOW_MS,
     };
 
     c->ch = vu_channel_new(fd, &limits);
     if (c->ch == NULL)
         return -errno;
-    c->broken = false;
+    vus_conn_event(c, VUS_AGREED);
     return 0;
 }
 
@@ -48,16 +65,25 @@ void vus_conn_close(struct vus_conn *c)
     vu_message_done(&c->m);
     vu_channel_free(c->ch);
     c->ch = NULL;
-    c->broken = false;
+    vus_conn_event(c, VUS_ENDED);
+}
+
+/* No more is read or written. The client sees the end of the stream at once; so
+ * does the caller's poll, which makes it call again. */
+static void break_off(struct vus_conn *c)
+{
+    shutdown(vu_channel_fd(c->ch), SHUT_RDWR);
+    vus_conn_event(c, VUS_BROKE);
 }
 
 /* The client is gone, or as good as. -ENOTCONN: all of it has been given back.
  * -EBUSY: it will be, once the device is quiesced. */
 static int lose(struct vfu_ctx *ctx)
 {
-    int err = vus_quiesce_ask(ctx, VUS_LATER_RESET);
+    int err;
 
-    ctx->conn.broken = true;
+    break_off(&ctx->conn);
+    err = vus_quiesce_ask(ctx, VUS_LATER_RESET);
     if (err == -EBUSY)
         return err;
     if (err != 0)       /* unlike a command, this cannot be refused */
@@ -85,13 +111,11 @@ static int post(struct vus_conn *c, const struct vus_reply *reply)
     return vu_channel_post(c->ch, reply->start, reply->fds, reply->n_fds);
 }
 
-/* Nothing that follows in the stream can be understood. The client sees the end
- * of the stream at once; the caller's poll does too, and the next read. */
-static void break_off(struct vus_conn *c)
+/* Nothing that follows in the stream can be understood: the last reply, and the end. */
+static void answer_and_break_off(struct vus_conn *c)
 {
     vu_channel_flush(c->ch, VU_FOREVER);
-    shutdown(vu_channel_fd(c->ch), SHUT_RDWR);
-    c->broken = true;
+    break_off(c);
 }
 
 /* Serve the message in c->m, and count it if it was dispatched. 0; -EBUSY: it
@@ -115,7 +139,7 @@ static int serve(struct vfu_ctx *ctx, int *served)
     *served += outcome == VUS_SERVED;
     err = post(c, &reply);
     if (err == 0 && outcome == VUS_FATAL)
-        break_off(c);
+        answer_and_break_off(c);
     return err;
 }
 
@@ -127,7 +151,7 @@ static int refuse_framing(struct vfu_ctx *ctx)
 
     vus_refuse_framing(ctx, &ctx->conn.m, &reply);
     err = post(&ctx->conn, &reply);
-    break_off(&ctx->conn);
+    answer_and_break_off(&ctx->conn);
     return err;
 }
 
@@ -139,7 +163,7 @@ static int serve_all(struct vfu_ctx *ctx)
     int served = 0;
     int err = 0;
 
-    while (err == 0 && !c->broken) {
+    while (err == 0 && c->state == VUS_ATTACHED) {
         int got = vu_channel_next(c->ch, &c->m);
 
         if (got == 0)
@@ -159,9 +183,9 @@ static int step(struct vfu_ctx *ctx, vu_deadline deadline)
     struct vus_conn *c = &ctx->conn;
     int64_t n;
 
-    if (c->ch == NULL)
+    if (!vus_conn_attached(c))
         return -ENOTCONN;
-    if (c->broken)
+    if (c->state == VUS_BROKEN)
         return lose(ctx);
     n = vu_channel_fill(c->ch, deadline);
     if (n == -EAGAIN)
@@ -203,14 +227,14 @@ static int finish_command(struct vfu_ctx *ctx, int err)
 
     err = post(c, &reply);
     if (err == 0 && outcome == VUS_FATAL)
-        break_off(c);
+        answer_and_break_off(c);
     return err != 0 ? err : vu_channel_flush(c->ch, VU_FOREVER);
 }
 
 static void quiesced_for_command(struct vfu_ctx *ctx, int err)
 {
     if (finish_command(ctx, err) != 0) {
-        lose(ctx);              /* asks nobody: the device is quiesced */
+        lose(ctx);              /* asks again, if the device did not quiesce */
         return;
     }
     vus_resumed(ctx);

@@ -73,7 +73,7 @@ static inline void client_send_fds(int fd, const void *bytes, size_t len, const 
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(VU_MAX_MSG_FDS * sizeof(int))];
-    } control;
+    } control = { 0 };
     struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 

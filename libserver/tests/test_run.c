@@ -848,6 +848,72 @@ static void a_client_that_was_given_up_stays_so(void **state)
     life_end(&l);
 }
 
+/* It may stay connected and say nothing: the caller has to be woken all the same. */
+static void a_client_that_was_given_up_wakes_the_server(void **state)
+{
+    struct life l;
+    int client = begin_stalling(&l);
+    struct pollfd p;
+
+    (void)state;
+    vfu_setup_device_quiesce_cb(l.core.ctx, core_quiesce);
+    l.core.how.quiesce_errno = EBUSY;
+    assert_run(&l, -1, EBUSY);
+    assert_int_equal(vfu_device_quiesced(l.core.ctx, EIO), 0);
+    p = (struct pollfd){ .fd = vfu_get_poll_fd(l.core.ctx), .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 0), 1);
+    l.core.how.quiesce_errno = 0;
+    assert_run(&l, -1, ENOTCONN);
+    close(client);
+    life_end(&l);
+}
+
+/* Guest memory must not go while the device, which said that it cannot stop, uses it. */
+static void a_late_refusal_is_not_taken_for_consent(void **state)
+{
+    uint8_t bytes[MAP_BYTES];
+    struct life l;
+    int client;
+
+    (void)state;
+    life_begin(&l, NB);
+    client = life_client(&l);
+    put_dma_map(bytes, 1, 0x1000);
+    client_send(client, bytes, sizeof(bytes));
+    assert_run(&l, 1, 0);
+    vfu_setup_device_quiesce_cb(l.core.ctx, core_quiesce);
+    l.core.how.quiesce_errno = EBUSY;
+    put_dma_map(bytes, 2, 0x2000);
+    client_send(client, bytes, sizeof(bytes));
+    assert_run(&l, -1, EBUSY);
+    close(client);
+    assert_int_equal(vfu_device_quiesced(l.core.ctx, EIO), 0);  /* nobody takes that */
+    assert_int_equal(l.core.seen.quiesces, 2);
+    assert_int_equal(l.core.seen.unregisters, 0);
+    l.core.how.quiesce_errno = 0;
+    assert_int_equal(vfu_device_quiesced(l.core.ctx, 0), 0);
+    assert_int_equal(l.core.seen.unregisters, 1);
+    assert_run(&l, -1, ENOTCONN);
+    life_end(&l);
+}
+
+/* A socket that is on its way to itself has no end of its own. */
+static void a_client_that_sends_its_own_socket_is_seen_to_leave(void **state)
+{
+    struct life l;
+    int client;
+
+    (void)state;
+    life_begin(&l, NB);
+    client = life_client(&l);
+    client_send_fds(client, "half", 4, &client, 1);
+    assert_run(&l, 0, 0);
+    close(client);
+    assert_run(&l, -1, ENOTCONN);
+    close(life_client(&l));
+    life_end(&l);
+}
+
 /* The loss of a client cannot be refused: it is carried out all the same. */
 static void a_device_cannot_refuse_the_loss_of_its_client(void **state)
 {
@@ -1154,6 +1220,9 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_lost_client_waits_for_the_device),
     VU_FD_TEST(a_lost_client_asks_again_after_a_failure),
     VU_FD_TEST(a_client_that_was_given_up_stays_so),
+    VU_FD_TEST(a_client_that_was_given_up_wakes_the_server),
+    VU_FD_TEST(a_late_refusal_is_not_taken_for_consent),
+    VU_FD_TEST(a_client_that_sends_its_own_socket_is_seen_to_leave),
     VU_FD_TEST(a_device_cannot_refuse_the_loss_of_its_client),
     VU_FD_TEST(a_client_may_leave_while_its_command_waits),
     VU_FD_TEST(a_failed_reply_waits_for_the_device_too),
