@@ -588,6 +588,9 @@ static void reset_device(struct device *d)
     memcpy(vfu_pci_get_config_space(d->ctx), d->config, sizeof(d->config));
 }
 
+/* The attached client's socket, for signal handlers; the library's own. */
+static volatile sig_atomic_t client_fd = -1;
+
 static int on_reset(vfu_ctx_t *ctx, vfu_reset_type_t type)
 {
     static const char *const why[] = {
@@ -597,6 +600,8 @@ static int on_reset(vfu_ctx_t *ctx, vfu_reset_type_t type)
     };
     struct device *d = vfu_get_private(ctx);
 
+    if (type == VFU_RESET_LOST_CONN)
+        client_fd = -1;     /* the library closes it after this callback */
     tell(d, "reset: %s", why[type]);
     reset_device(d);
     return 0;
@@ -698,6 +703,18 @@ static volatile sig_atomic_t stopping;
 static timer_t nudge;
 
 /*
+ * Also called by the timer. A client that keeps the library busy must not
+ * keep it from returning: without its socket there is nothing more to serve.
+ */
+static void end_client(void)
+{
+    int fd = client_fd;
+
+    if (fd != -1)
+        shutdown(fd, SHUT_RDWR);
+}
+
+/*
  * A signal can arrive just after the loop looked at the flag and just before a
  * call that blocks. So the first one starts a timer whose signals go on
  * interrupting calls until the loop has looked again.
@@ -712,13 +729,18 @@ static void on_stop(int signal_number)
 
     (void)signal_number;
     stopping = 1;
+    end_client();
     timer_settime(nudge, 0, &soon_and_often, NULL);
     errno = saved;
 }
 
 static void on_nudge(int signal_number)
 {
+    int saved = errno;
+
     (void)signal_number;
+    end_client();
+    errno = saved;
 }
 
 /* Return: 0, or -1 and errno. */
@@ -749,6 +771,7 @@ static void pause_a_little(void)
 /* Serve the client that is attached until it leaves. */
 static void serve_client(struct device *d)
 {
+    client_fd = vfu_get_poll_fd(d->ctx);
     while (!stopping) {
         vfu_run_ctx(d->ctx);    /* returns only on errors */
         if (errno == ENOTCONN) {
