@@ -48,6 +48,12 @@ static bool unexpected_extra(const struct vu_message *m)
     return m->h.command == VU_REGION_READ && m->body_len != VU_REGION_ACCESS_SIZE;
 }
 
+/* What the minimal manner has not heard of. */
+static bool beyond_minimal(uint16_t command)
+{
+    return command == VU_DEVICE_GET_REGION_IO_FDS || command >= VU_DEVICE_RESET;
+}
+
 int ct_command(struct ct_client *c, struct vu_message *m, struct ct_reply *r)
 {
     uint16_t command = m->h.command;
@@ -59,6 +65,8 @@ int ct_command(struct ct_client *c, struct vu_message *m, struct ct_reply *r)
         return -EINVAL;
     }
     if (command >= VU_COMMAND_MAX || handlers[command] == NULL)
+        return -ENOSYS;
+    if (manner(minimal) && beyond_minimal(command))
         return -ENOSYS;
     if (manner(careful) && unexpected_extra(m))
         return -EINVAL;

@@ -88,7 +88,10 @@ int ct_device_init(struct ct_device *d)
     memcpy(d->regions, layout, sizeof(layout));
     memcpy(d->vectors, vectors, sizeof(vectors));
     d->num_regions = fault(few_regions) ? 7 : CT_REGIONS;
-    d->num_irqs = fault(few_irqs) ? 2 : fault(many_irqs) ? 60 : CT_IRQ_TYPES;
+    d->num_irqs = fault(few_irqs)       ? 2
+                  : fault(many_irqs)    ? 60
+                  : fault(endless_irqs) ? UINT32_MAX
+                                        : CT_IRQ_TYPES;
     for (size_t i = 0; i < CT_IRQ_TYPES; i++)
         d->irq_flags[i] = VU_IRQ_EVENTFD;
     d->irq_flags[VU_PCI_INTX] |= VU_IRQ_MASKABLE | VU_IRQ_AUTOMASKED;
@@ -145,18 +148,31 @@ static bool bar0_takes(uint64_t offset, uint32_t count)
            (count == 0 || offset % count == 0);
 }
 
+uint64_t ct_device_size(const struct ct_device *d, uint32_t region)
+{
+    return manner(huge) && region == 0 ? UINT64_C(1) << 63 : d->regions[region].size;
+}
+
+/* The read-only region of some manners: writes there do nothing. */
+static bool ignores_writes(uint32_t region)
+{
+    return region == 3 && (manner(counter) || manner(wide));
+}
+
 /* The checks that reads and writes share. */
 static int access_check(const struct ct_device *d, uint32_t region, uint64_t offset,
                         uint32_t count)
 {
     const struct ct_region *r;
+    uint64_t size;
 
     if (region >= d->num_regions)
         return -EINVAL;
     r = &d->regions[region];
     if (fault(mapped_only) && r->flags & VU_REGION_MMAP)
         return -EINVAL;
-    if (r->size == 0 || offset > r->size || count > r->size - offset)
+    size = ct_device_size(d, region);
+    if (size == 0 || offset > size || count > size - offset)
         return -EINVAL;
     if (manner(stubborn) &&
         (region == VU_PCI_CONFIG ? count > 8 : !(r->flags & VU_REGION_MMAP)))
@@ -166,6 +182,15 @@ static int access_check(const struct ct_device *d, uint32_t region, uint64_t off
     if (fault(unaligned_crash) && offset == 13 && count == 7)
         abort();
     return region == 0 && !bar0_takes(offset, count) ? -EINVAL : 0;
+}
+
+/* Whether there is memory behind an access that passed the checks. */
+static bool in_memory(const struct ct_device *d, uint32_t region, uint64_t offset,
+                      uint32_t count)
+{
+    uint64_t size = d->regions[region].size;
+
+    return offset <= size && count <= size - offset;
 }
 
 /* Reads that a correct device refuses and a faulty one answers with zeros. */
@@ -198,6 +223,14 @@ int ct_device_read(struct ct_device *d, uint32_t region, uint64_t offset, uint8_
         return err;
     if (!(d->regions[region].flags & VU_REGION_READABLE) && !fault(write_only_read))
         return -EINVAL;
+    if (manner(wide) && region == 3 && count != 8)
+        return -EINVAL;
+    if (manner(counter) && region == 3) {
+        memset(d->regions[3].mem, (int)(d->ticks++ & 0xff), CT_PAGE);
+    } else if (!in_memory(d, region, offset, count)) {
+        memset(data, 0, count);
+        return 0;
+    }
     memcpy(data, d->regions[region].mem + offset, count);
     if (fault(stale_bytes) && region == VU_PCI_CONFIG) {
         for (uint32_t i = 0; i < count; i++)
@@ -214,7 +247,7 @@ int ct_device_write(struct ct_device *d, uint32_t region, uint64_t offset,
     uint8_t *mem;
 
     if (err == 0 && !(d->regions[region].flags & VU_REGION_WRITEABLE) &&
-        !fault(read_only_written))
+        !fault(read_only_written) && !ignores_writes(region))
         err = -EINVAL;
     if (err == 0 && manner(stubborn))
         err = -EPERM;
@@ -222,6 +255,8 @@ int ct_device_write(struct ct_device *d, uint32_t region, uint64_t offset,
         memcpy(d->stale, data, count < sizeof(d->stale) ? count : sizeof(d->stale));
         return err;
     }
+    if (ignores_writes(region) || !in_memory(d, region, offset, count))
+        return 0;
     mem = d->regions[region].mem + offset;
     if (region != VU_PCI_CONFIG) {
         memcpy(mem, data, count);

@@ -44,6 +44,7 @@ struct ct_device {
     uint32_t irq_flags[CT_IRQ_TYPES];
     int io_fd; /* eventfd for a doorbell in BAR0; owned */
     unsigned resets;
+    uint32_t ticks;                /* reads of the region that counts */
     uint8_t stale[CT_CONFIG_SIZE]; /* what the last refused write brought */
 };
 
@@ -52,6 +53,9 @@ int ct_device_init(struct ct_device *d);
 void ct_device_done(struct ct_device *d);
 /* As after power-on. */
 void ct_device_reset(struct ct_device *d);
+
+/* The size that a region has for clients; its memory may be less. */
+uint64_t ct_device_size(const struct ct_device *d, uint32_t region);
 
 /* Access to [offset, offset + count) of a region, bounds included: 0 or -EINVAL. */
 int ct_device_read(struct ct_device *d, uint32_t region, uint64_t offset, uint8_t *data,

@@ -46,8 +46,8 @@ X(negative_errno, "HDR-12", "errno", "", \
   "errors of DMA_UNMAP hold a negative number") \
 X(success_errno, "HDR-13", "error field", "", \
   "successful replies to GET_IRQ_INFO have an error value") \
-X(reserved_set, "HDR-14", "reserved", "HDR-01", \
-  "replies to GET_IRQ_INFO have flag bit 6 set") \
+X(reserved_set, "HDR-14", "reserved", "", \
+  "all replies but the one to VERSION have flag bit 6 set") \
 X(reserved_mute, "HDR-15", "no answer", "", \
   "commands with reserved flag bits are not answered") \
 X(error_bit_mute, "HDR-16", "no answer", "", \
@@ -184,6 +184,8 @@ X(few_regions, "INFO-07", "num_regions", "", \
   "num_regions is 7") \
 X(few_irqs, "INFO-08", "num_irqs", "", \
   "num_irqs is 2") \
+X(endless_irqs, "INFO-12", "too many", "INFO-09", \
+  "num_irqs is 0xffffffff") \
 X(many_irqs, "INFO-09", "num_irqs", "", \
   "num_irqs is 60") \
 X(info_unstable, "INFO-10", "differ", "", \
@@ -344,6 +346,12 @@ X(socket_left, "CONN-18", "socket file", "", \
  */
 /* clang-format off */
 #define MANNERS(X) \
+X(slow, "takes 20 ms for each command, and answers when all that it has read is done") \
+X(minimal, "has no reset, no GET_REGION_IO_FDS and nothing after DMA_WRITE, and closes over " \
+  "commands that it does not know") \
+X(counter, "has a read-only region that counts, and ignores writes to it") \
+X(wide, "has a read-only region that is read 8 bytes at a time, and ignores writes to it") \
+X(huge, "has a BAR of 2^63 bytes") \
 X(one_client, "takes one client at a time, the others wait") \
 X(exits, "ends with exit status 0 when its last client has left") \
 X(closes, "closes, without an error reply, over what it does not understand") \

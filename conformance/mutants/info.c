@@ -30,7 +30,7 @@ int ct_on_info(struct ct_client *c, struct vu_message *m, struct ct_reply *r)
         return -EINVAL;
     if (manner(careful) && (req.flags | req.num_regions | req.num_irqs) != 0)
         return -EINVAL;
-    if (manner(bare))
+    if (manner(bare) || manner(minimal))
         info.flags &= ~VU_DEVICE_RESETTABLE;
     c->infos++;
     if (fault(info_argsz) && req.argsz == VU_DEVICE_INFO_SIZE)
@@ -236,7 +236,7 @@ int ct_on_region_info(struct ct_client *c, struct vu_message *m, struct ct_reply
     if (req.index < c->server->device.num_regions) {
         chain = put_chain(c, r, req.index, region_mappable(c, req.index));
         info.flags = region_flags(c, req.index);
-        info.size = c->server->device.regions[req.index].size;
+        info.size = ct_device_size(&c->server->device, req.index);
     }
     cut = chain != 0 && req.argsz < VU_REGION_INFO_SIZE + chain && !fault(argsz_ignored);
     info.argsz = VU_REGION_INFO_SIZE + (fault(region_argsz) ? 0 : chain);

@@ -18,6 +18,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conformance/mutants/faults.h"
@@ -31,12 +32,16 @@ static const struct vu_channel_limits limits = {
     .stall_ms = 1000,
 };
 
+static const struct timespec slowness = { .tv_nsec = 20 * 1000 * 1000 };
+
 /* ------------------------------------------------------------ replies -- */
 
 static uint32_t reply_flags(const struct vu_header *req, int err)
 {
     uint32_t flags = VU_F_TYPE_REPLY | (err != 0 ? VU_F_ERROR : 0);
 
+    if (fault(reserved_set) && req->command != VU_VERSION)
+        flags |= 0x40;
     if (req->command != VU_DEVICE_GET_IRQ_INFO)
         return flags;
     if (err != 0 && fault(error_without_type))
@@ -45,8 +50,6 @@ static uint32_t reply_flags(const struct vu_header *req, int err)
         return VU_F_TYPE_COMMAND;
     if (err == 0 && fault(success_with_error))
         flags |= VU_F_ERROR;
-    if (err == 0 && fault(reserved_set))
-        flags |= 0x40;
     return flags;
 }
 
@@ -246,14 +249,18 @@ static void serve(struct ct_client *c, struct vu_message *m)
 
     if (!is_command(c, m) || mute(c, &m->h))
         return;
+    if (manner(slow))
+        nanosleep(&slowness, NULL);
     if (hold_back(c, m)) {
         vu_put_bytes(&r.w, m->body, VU_REGION_ACCESS_SIZE);
         err = 0;
     } else {
         err = m->fds_lost ? -EMFILE : ct_command(c, m, &r);
     }
-    if (manner(closes) && (err == -ENOSYS || m->h.command == VU_DMA_READ ||
-                           m->h.command == VU_DMA_WRITE || r.close_client))
+    if (manner(minimal) && err == -ENOSYS)
+        c->closing = true;
+    else if (manner(closes) && (err == -ENOSYS || m->h.command == VU_DMA_READ ||
+                                m->h.command == VU_DMA_WRITE || r.close_client))
         c->closing = true;
     else if (answers(&m->h, err) && !(fault(unknown_mute) && err == -ENOSYS))
         reply(c, &m->h, err, &r);

@@ -10,6 +10,12 @@ local function info(c, index, argsz)
   return c:region_info { index = index, argsz = argsz or 4096 }:ok()
 end
 
+-- num_regions, as far as all of them can be asked for.
+local function region_count(c)
+  local n = c:info().num_regions
+  return check(n <= 1024 and n, "num_regions is %d: too many to ask for", n)
+end
+
 local function has(r, flag) return r.flags & flag ~= 0 end
 
 local function each(c, f)
@@ -55,7 +61,7 @@ end
 case "REG-01" {
   "region info has 32 bytes and repeats the index",
   function(c)
-    for i = 0, c:info().num_regions - 1 do
+    for i = 0, region_count(c) - 1 do
       local how, r = c:region_info { index = i, argsz = 32 }:any()
       if how == "ok" then
         check(#r.body >= 32, "region %d: a payload of %d bytes", i, #r.body)
@@ -97,7 +103,7 @@ case "REG-05" {
     for _, argsz in ipairs { 0, 16, 31 } do
       c:raw(msg.region_info { index = 0, argsz = argsz, id = 0x100 + argsz })
       local m, why = c:receive()
-      check(m and m.h.flags == 0x21 and m.h.size == 16, "argsz %d: %s instead of an error",
+      check(m and m.h.flags & 0x3f == 0x21 and m.h.size == 16, "argsz %d: %s instead of an error",
             argsz, m and "a reply of " .. m.h.size .. " bytes" or why)
     end
   end }
@@ -105,7 +111,7 @@ case "REG-05" {
 case "REG-06" {
   "an index from num_regions on is refused",
   function(c)
-    local n = c:info().num_regions
+    local n = region_count(c)
     for _, i in ipairs { n, n + 1, 0x7fffffff, 0xffffffff } do
       local how = c:region_info { index = i }:any()
       check(how == "error", "index 0x%x of %d: %s instead of an error", i, n, how)
@@ -228,7 +234,7 @@ case "REG-17" {
 local function each_area(c, f)
   each(c, function(r, i)
     local sparse = cap_of(r, CAP.SPARSE_MMAP)
-    for k, a in ipairs(sparse and sparse.areas or {}) do f(a, k, r, i, sparse.areas) end
+    for k, a in ipairs(sparse and sparse.areas or {}) do f(a, k, r, i) end
   end)
 end
 
@@ -245,15 +251,19 @@ case "REG-18" {
 case "REG-19" {
   "areas are whole pages and do not overlap", needs = "sparse_mmap",
   function(c)
-    each_area(c, function(a, k, _, i, areas)
+    each_area(c, function(a, k, _, i)
       check(a.size ~= 0 and a.offset % PAGE == 0 and a.size % PAGE == 0,
             "region %d: area %d (0x%x + 0x%x) is not made of whole pages (page size %d)", i, k,
             a.offset, a.size, PAGE)
-      for l = 1, k - 1 do
-        local b = areas[l]
-        check(not math.ult(a.offset, b.offset + b.size) or
-              not math.ult(b.offset, a.offset + a.size), "region %d: areas %d and %d overlap", i,
-              l, k)
+    end)
+    each(c, function(r, i)
+      local sparse = cap_of(r, CAP.SPARSE_MMAP)
+      local areas = sparse and table.move(sparse.areas, 1, #sparse.areas, 1, {}) or {}
+      table.sort(areas, function(a, b) return math.ult(a.offset, b.offset) end)
+      for k = 2, #areas do
+        local a, b = areas[k - 1], areas[k]
+        check(not math.ult(b.offset - a.offset, a.size), "region %d: the areas at 0x%x and 0x%x "
+              .. "overlap", i, a.offset, b.offset)
       end
     end)
   end }
@@ -307,7 +317,7 @@ case "REG-22" {
 -- What must not change, of all regions.
 local function snapshot(c)
   local parts = {}
-  for i = 0, c:info().num_regions - 1 do
+  for i = 0, region_count(c) - 1 do
     local r = info(c, i)
     parts[#parts + 1] = string.format("%d: size 0x%x flags 0x%x offset 0x%x", i, r.size, r.flags,
                                       r.offset)
@@ -371,7 +381,7 @@ case "REG-24" {
 case "REG-25" {
   "what stands in the request does not show in the reply",
   function(c)
-    for i = 0, c:info().num_regions - 1 do
+    for i = 0, region_count(c) - 1 do
       local plain = info(c, i)
       local how, r = c:region_info { index = i, argsz = 4096, flags = ALL, cap_offset = ALL,
                                      size = -1, offset = -1 }:any()
@@ -386,10 +396,13 @@ case "REG-26" {
   "a mappable region can be asked for 5000 times", needs = "mappable_region",
   function(c)
     local i = c.need.mappable_region
+    local deadline = now() + math.min(10, 4 * server.timeout)
     for k = 1, 5000 do
       local r = info(c, i)
       check(#r.fds > 0, "query %d of region %d gives no descriptor", k, i)
-      if k % 1000 == 0 then map_all(r, i) end
+      local late = now() > deadline
+      if late or k % 1000 == 0 then map_all(r, i) end
       for _, fd in ipairs(r.fds) do fd:close() end
+      if late then return note("the server is slow: asked %d times only", k) end
     end
   end }

@@ -114,7 +114,9 @@ case "RW-04" {
 case "RW-05" {
   "a region from num_regions on is refused",
   function(c)
-    for _, i in ipairs { c:info().num_regions, 0x7fffffff, 0xffffffff } do
+    local n = c:info().num_regions
+    check(n <= 1024, "num_regions is %d: no index is surely beyond", n)
+    for _, i in ipairs { n, 0x7fffffff, 0xffffffff } do
       must_fail(c, c:region_read { region = i, count = 4 }, "reading region " .. i)
       must_fail(c, c:region_write { region = i, data = "abcd" }, "writing region " .. i)
     end
@@ -124,7 +126,8 @@ case "RW-06" {
   "an access that leaves the region is refused",
   function(c)
     each(c, function(r, i)
-      local places = { { r.size - 3, 4 }, { r.size, 1 }, { 2 * r.size, 4 } }
+      local places = { { r.size - 3, 4 }, { r.size, 1 } }
+      if math.ult(r.size, 1 << 63) then places[3] = { 2 * r.size, 4 } end
       for _, p in ipairs(places) do
         local what = string.format("region %d of size 0x%x, %d bytes at 0x%x: ", i, r.size, p[2],
                                    p[1])
@@ -254,10 +257,20 @@ case "RW-16" {
   "a region without WRITE cannot be changed", needs = "read_only_region",
   function(c)
     local i = c.need.read_only_region
-    local before = read(c, i, 0, 4)
+    local before, again
+    for _, count in ipairs { 4, 8, 2, 1, 16 } do
+      before = before or read(c, i, 0, count)
+    end
     local data = before and before:gsub(".", function(x) return string.char(x:byte() ~ 0xff) end)
+    if before then again = read(c, i, 0, #before) end
     local how = c:region_write { region = i, data = data or "abcd" }:any()
-    check(how == "error" or before and read(c, i, 0, 4) == before,
+    check(how ~= "closed", "the server closed over a write to region %d, without WRITE", i)
+    if not before then
+      if how == "ok" then skip("region %d cannot be read: no telling what a write does", i) end
+      return
+    end
+    -- What changes on its own is no proof, unless it is what was written.
+    check(again ~= before or read(c, i, 0, #before) ~= data,
           "region %d has no WRITE, and a write changes it (%s)", i, how)
   end }
 
@@ -301,24 +314,26 @@ case "RW-18" {
     end
   end }
 
--- All counts from 1 to 9 at all offsets from 0 to 15, in batches; false when the server closed.
-local function odd_accesses(c, r, i)
-  for offset = 0, 15 do
-    local bytes, last = "", 0
-    for count = 1, 9 do
-      local keep = ("\0"):rep(count)
-      if i == PCI.CONFIG then keep = read(c, i, offset, count) or keep end
-      last = count
-      bytes = bytes .. msg.region_read { id = 0x100 + count, region = i, offset = offset,
-                                         count = count }
-              .. msg.region_write { id = 0x200 + count, region = i, offset = offset, data = keep }
+-- All counts from 1 to 9 at one offset, in one batch; false when the server closed.
+local function odd_accesses(c, i, offset)
+  local parts = {}
+  for count = 1, 9 do
+    local keep = ("\0"):rep(count)
+    if i == PCI.CONFIG then
+      local how, m = c:region_read { region = i, offset = offset, count = count }:any()
+      if how == "closed" then return false end
+      keep = m.data or keep
     end
-    c:raw(bytes)
-    for _ = 1, 2 * last do
-      local m, why = c:receive()
-      if why == "closed" then return false end
-      check(m, "region %d, offset %d: no answer to an odd access (%s)", i, offset, why)
-    end
+    parts[#parts + 1] = msg.region_read { id = 0x100 + count, region = i, offset = offset,
+                                          count = count }
+                        .. msg.region_write { id = 0x200 + count, region = i, offset = offset,
+                                              data = keep }
+  end
+  c:raw(table.concat(parts))
+  for _ = 1, 2 * #parts do
+    local m, why = c:receive()
+    if why == "closed" then return false end
+    check(m, "region %d, offset %d: no answer to an odd access (%s)", i, offset, why)
   end
   return c:alive_or_closed() == "alive"
 end
@@ -326,12 +341,23 @@ end
 case "RW-19" {
   "accesses of odd widths at odd places do no harm",
   function(c)
-    each(c, function(r, i)
-      if not odd_accesses(c, r, i) then
-        note("the server closed over an access to region %d", i)
-        c = connect()
+    local deadline, closes = now() + math.min(10, 4 * server.timeout), {}
+    -- The oddest first, in case that the time does not suffice for all.
+    for k, offset in ipairs { 13, 1, 7, 15, 0, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14 } do
+      each(c, function(_, i)
+        if not odd_accesses(c, i, offset) then
+          closes[i] = (closes[i] or 0) + 1
+          c = connect()
+        end
+      end)
+      if k < 16 and now() > deadline then
+        note("the server is slow: %d of 16 offsets were tried", k)
+        break
       end
-    end)
+    end
+    for i, n in pairs(closes) do
+      note("the server closed at %d offsets of region %d", n, i)
+    end
   end }
 
 case "RW-20" {
