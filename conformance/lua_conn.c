@@ -196,6 +196,7 @@ static bool take_complete(lua_State *L, struct conn *c)
         return false;
     }
     trace_received(L, c, &m);
+    ct_lua_child(L)->result->heard = vu_deadline_in_ms(0);
     err = enqueue(c, &m);
     vu_message_done(&m);
     if (err != 0)

@@ -123,6 +123,8 @@ static int run_env(lua_State *L)
     lua_setfield(L, -2, "start_timeout");
     lua_pushboolean(L, c->spawned);
     lua_setfield(L, -2, "spawned");
+    lua_pushboolean(L, c->served);
+    lua_setfield(L, -2, "served");
     lua_pushboolean(L, c->patient);
     lua_setfield(L, -2, "patient");
     lua_pushstring(L, c->case_name);

@@ -32,6 +32,7 @@ struct ct_child {
     const char *case_name;
     uint64_t seed;
     bool spawned;                  /* by the runner */
+    bool served;                   /* the server took a connection before */
     bool patient;                  /* wait until the server has seen a client leave */
     int control;                   /* to the worker, see worker.h; -1: none */
     const _Atomic int *server_end; /* shared: enum ct_server_end */

@@ -6,11 +6,13 @@
  * be wrong before anything runs is said in one line on standard error.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conformance/embedded.h"
@@ -91,6 +93,32 @@ static int choose(struct ct_run *run)
     return 0;
 }
 
+/* Does the pattern mean anything? That there is no case for it is another matter. */
+static bool is_known(const struct ct_run *run, const char *pattern)
+{
+    for (size_t i = 0; i < run->suite->count; i++) {
+        if (ct_case_matches(&run->suite->cases[i], pattern))
+            return true;
+    }
+    for (size_t i = 0; i < run->catalogue->count; i++) {
+        const struct ct_requirement *req = &run->catalogue->list[i];
+        const struct ct_case none = { .name = (char *)req->id, .req = req };
+
+        if (ct_case_matches(&none, pattern))
+            return true;
+    }
+    return false;
+}
+
+static const char *unknown_pattern(const struct ct_run *run)
+{
+    for (size_t i = 0; i < run->options->n_select; i++) {
+        if (!is_known(run, run->options->select[i]))
+            return run->options->select[i];
+    }
+    return NULL;
+}
+
 static void list_cases(const struct ct_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
@@ -111,6 +139,17 @@ static void list_cases(const struct ct_run *run)
 
 /* ---------------------------------------------------------------- running -- */
 
+/* access() alone would take a directory. */
+static bool is_program(const char *path)
+{
+    struct stat st;
+
+    if (access(path, X_OK) != 0 || stat(path, &st) != 0)
+        return false;
+    errno = EACCES;
+    return S_ISREG(st.st_mode);
+}
+
 /* Would execvp() find the program? Asked before, for a clear answer. */
 static bool can_run(const char *program)
 {
@@ -118,12 +157,12 @@ static bool can_run(const char *program)
     const char *dirs = getenv("PATH");
 
     if (strchr(program, '/') != NULL)
-        return access(program, X_OK) == 0;
+        return is_program(program);
     while (dirs != NULL && *dirs != '\0') {
         size_t len = strcspn(dirs, ":");
 
         snprintf(path, sizeof(path), "%.*s/%s", (int)len, dirs, program);
-        if (access(path, X_OK) == 0)
+        if (is_program(path))
             return true;
         dirs += len + (dirs[len] == ':');
     }
@@ -175,11 +214,31 @@ static int report_end(struct ct_tap *tap, const struct ct_run *run)
     return complain(CT_EXIT_INTERNAL, why);
 }
 
+/* A report that cannot be written had better be known before the run. */
+static int check_junit(const char *path)
+{
+    char why[512];
+    int fd = path != NULL ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+
+    if (path == NULL)
+        return CT_EXIT_OK;
+    if (fd == -1) {
+        snprintf(why, sizeof(why), "%s: %s", path, strerror(errno));
+        return complain(CT_EXIT_INTERNAL, why);
+    }
+    close(fd);
+    return CT_EXIT_OK;
+}
+
 static int run_cases(struct ct_run *run)
 {
     struct ct_tap tap;
-    int status;
-    int err = ct_tap_begin(&tap, stdout, run);
+    int status = check_junit(run->options->junit);
+    int err;
+
+    if (status != CT_EXIT_OK)
+        return status;
+    err = ct_tap_begin(&tap, stdout, run);
 
     if (err == 0)
         err = ct_run_all(run, ct_tap_result, &tap);
@@ -197,9 +256,15 @@ static int run_suite(const struct ct_options *o, const struct ct_catalogue *cata
                      lua_State *L, const struct ct_suite *suite)
 {
     struct ct_run run = { .options = o, .catalogue = catalogue, .suite = suite, .L = L };
+    const char *unknown = unknown_pattern(&run);
+    char why[256];
     int status;
 
-    if (choose(&run) != 0) {
+    if (unknown != NULL) {
+        snprintf(why, sizeof(why), "--select: nothing is called '%s' (see --list)",
+                 unknown);
+        status = complain(CT_EXIT_USAGE, why);
+    } else if (choose(&run) != 0) {
         status = complain(CT_EXIT_INTERNAL, "out of memory");
     } else if (run.count == 0) {
         status = complain(CT_EXIT_NOTHING, "no case is selected");
@@ -234,7 +299,7 @@ static int run_with(const struct ct_options *o, const struct ct_catalogue *catal
     return status;
 }
 
-int main(int argc, char **argv)
+static int run_main(int argc, char **argv)
 {
     struct ct_catalogue catalogue;
     struct ct_options o = { 0 };
@@ -261,5 +326,32 @@ int main(int argc, char **argv)
         ct_catalogue_free(&catalogue);
     }
     ct_options_done(&o);
+    return status;
+}
+
+/* Closed standard descriptors would be taken by the next open(). False: nobody would
+ * get the report. */
+static bool have_standard_files(void)
+{
+    bool has_output = fcntl(STDOUT_FILENO, F_GETFD) != -1;
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd != -1)
+        close(fd);
+    return has_output;
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    if (!have_standard_files())
+        return complain(CT_EXIT_INTERNAL, "standard output is closed");
+    status = run_main(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return complain(CT_EXIT_INTERNAL, "standard output cannot be written");
     return status;
 }

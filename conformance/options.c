@@ -91,8 +91,8 @@ static int parse_seconds(const struct parser *p, const char *text, double *secon
     char *end;
     double v = strtod(text, &end);
 
-    if (end == text || *end != '\0' || !isfinite(v) || v <= 0 || v > 86400)
-        return bad(p, "'%s' is no number of seconds between 0 and 86400", text);
+    if (end == text || *end != '\0' || !isfinite(v) || v < 0.001 || v > 86400)
+        return bad(p, "'%s' is no number of seconds between 0.001 and 86400", text);
     *seconds = v;
     return 0;
 }

@@ -50,6 +50,7 @@ struct ct_result {
 
     /* Written by the process of the case. */
     _Atomic int awaits_server; /* it waits for an answer, not for itself */
+    _Atomic int64_t heard;     /* when the last message came, as a vu_deadline; 0: none */
     enum ct_verdict recorded;  /* the first verdict, CT_NONE: none so far */
     bool ended;                /* the process did all it had to */
     bool connected;            /* some connection was made */

@@ -15,8 +15,11 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire/channel.h"
@@ -26,6 +29,8 @@
 #define KILL_WAIT_MS 5000
 /* For the rest of the output of a process that has ended. */
 #define DRAIN_MS 200
+/* Between looks for orphans: nothing tells that one of them ends. */
+#define ORPHANS_MS 5
 
 /* ----------------------------------------------------------------- command -- */
 
@@ -141,6 +146,7 @@ int ct_server_init(struct ct_server *s, const char *command, char *why, size_t w
     const char *tmp = getenv("TMPDIR");
 
     *s = (struct ct_server){ .pid = -1, .pidfd = -1, .log = -1 };
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (tmp == NULL || tmp[0] != '/' || strlen(tmp) > 24)
         tmp = "/tmp"; /* the path of a socket has room for 107 bytes only */
     snprintf(s->dir, sizeof(s->dir), "%s/vfio-user-XXXXXX", tmp);
@@ -281,7 +287,7 @@ int ct_server_start(struct ct_server *s, char *why, size_t why_len)
     int err;
 
     unlink(s->socket_path); /* a server that crashed may have left it */
-    s->ended = s->forced = false;
+    s->ended = s->forced = s->asked = s->first_ended = s->left_others = false;
     ct_server_new_log(s);
     err = fork_server(s);
     if (err == 0) {
@@ -303,20 +309,52 @@ bool ct_server_running(const struct ct_server *s)
 
 /* --------------------------------------------------------------------- log -- */
 
+static size_t digits_before(const char *line, size_t end)
+{
+    size_t n = 0;
+
+    while (n < end && line[end - 1 - n] >= '0' && line[end - 1 - n] <= '9')
+        n++;
+    return n;
+}
+
+/* UBSan's own form: "file:LINE:COLUMN: runtime error: ", or "<unknown>" for the place.
+ * Any program may log "runtime error" in other ways. */
+static bool is_ubsan_report(const char *line)
+{
+    static const char unknown[] = "<unknown>";
+    const char *at = strstr(line, ": runtime error: ");
+    size_t end, n;
+
+    if (at == NULL)
+        return false;
+    end = (size_t)(at - line);
+    if (end >= sizeof(unknown) - 1 &&
+        strncmp(at - (sizeof(unknown) - 1), unknown, sizeof(unknown) - 1) == 0)
+        return true;
+    for (int i = 0; i < 2; i++) {
+        n = digits_before(line, end);
+        if (n == 0 || end - n < 2 || line[end - n - 1] != ':')
+            return false;
+        end -= n + 1;
+    }
+    return true;
+}
+
 static bool is_report(const char *line)
 {
     static const char *const marks[] = {
         "ERROR: AddressSanitizer",     "ERROR: LeakSanitizer",
         "WARNING: ThreadSanitizer",    "ERROR: ThreadSanitizer",
         "WARNING: MemorySanitizer",    "ERROR: MemorySanitizer",
-        "UndefinedBehaviorSanitizer:", ": runtime error: ",
+        "UndefinedBehaviorSanitizer:",
     };
 
     for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
         if (strstr(line, marks[i]) != NULL)
             return true;
     }
-    return false;
+    return is_ubsan_report(line);
 }
 
 /* Sanitizers' reports are recognised by the line; too long ones by their beginning. */
@@ -404,20 +442,90 @@ void ct_server_new_log(struct ct_server *s)
 
 /* --------------------------------------------------------------------- end -- */
 
-bool ct_server_poll_end(struct ct_server *s)
+/* Is this process a living child of ours, in another session? Those are the server's:
+ * nobody returns to a session that was left. */
+static bool is_servers_child(pid_t pid)
+{
+    char path[32], stat[512];
+    const char *at;
+    FILE *f;
+    size_t n;
+    long ppid, session;
+    char state;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "re");
+    if (f == NULL)
+        return false;
+    n = fread(stat, 1, sizeof(stat) - 1, f);
+    fclose(f);
+    stat[n] = '\0';
+    at = strrchr(stat, ')'); /* the name may hold anything */
+    return at != NULL && sscanf(at, ") %c %ld %*d %ld", &state, &ppid, &session) == 3 &&
+           state != 'Z' && ppid == getpid() && session != getsid(0);
+}
+
+/* The server's processes whose parents are gone, or the one that was started. Each gets
+ * sig unless that is 0. */
+static unsigned orphans(const struct ct_server *s, int sig)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *d;
+    unsigned n = 0;
+
+    while (dir != NULL && (d = readdir(dir)) != NULL) {
+        pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
+
+        if (pid <= 0 || pid == s->pid || !is_servers_child(pid))
+            continue;
+        n++;
+        if (sig != 0)
+            kill(pid, sig);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+/* Has the process that was started ended? */
+static bool first_has_ended(struct ct_server *s)
 {
     siginfo_t info = { 0 };
 
-    if (s->pid == -1 || s->ended)
-        return s->ended;
     /* Left unreaped: its pid must stay ours until its group has been signalled. */
-    if (waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-        info.si_pid == s->pid) {
-        s->ended = true;
-        s->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
-                                               : info.si_status & 0x7f;
-    }
+    if (waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid != s->pid)
+        return false;
+    s->status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
+                                           : info.si_status & 0x7f;
+    return true;
+}
+
+bool ct_server_poll_end(struct ct_server *s)
+{
+    bool seen_before = s->first_ended;
+
+    if (s->pid == -1 || s->ended || !first_has_ended(s))
+        return s->ended;
+    s->first_ended = true;
+    /* Orphans may become ours a moment after the end of their parent is seen. */
+    s->ended = !s->asked || (seen_before && orphans(s, 0) == 0);
     return s->ended;
+}
+
+bool ct_server_left_others(struct ct_server *s)
+{
+    if (s->pid != -1 && s->ended && !s->asked)
+        s->left_others |= orphans(s, 0) != 0;
+    return s->left_others;
+}
+
+void ct_server_ask(struct ct_server *s)
+{
+    if (s->pid == -1 || ct_server_poll_end(s))
+        return;
+    s->asked = true;
+    kill(-s->pid, SIGTERM);
 }
 
 bool ct_server_wait_end(struct ct_server *s, int ms)
@@ -426,13 +534,15 @@ bool ct_server_wait_end(struct ct_server *s, int ms)
 
     while (!ct_server_poll_end(s) && s->pid != -1) {
         struct pollfd p[2] = {
-            { .fd = s->pidfd, .events = POLLIN },
+            { .fd = first_has_ended(s) ? -1 : s->pidfd, .events = POLLIN },
             { .fd = s->log, .events = POLLIN },
         };
         int left = vu_deadline_left_ms(deadline);
 
         if (left == 0)
             return false;
+        if (p[0].fd == -1 && left > ORPHANS_MS)
+            left = ORPHANS_MS;
         poll(p, 2, left);
         ct_server_read_log(s);
     }
@@ -451,18 +561,51 @@ static void release(struct ct_server *s)
     s->pid = -1;
 }
 
+/* The owner has no other children while it ends a server. */
+static void reap_orphans(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+/* Those that left the group; the end of one may make more of them. */
+static void end_orphans(const struct ct_server *s)
+{
+    vu_deadline deadline = vu_deadline_in_ms(KILL_WAIT_MS);
+    struct timespec ms = { .tv_nsec = 1000000 };
+
+    while (orphans(s, SIGKILL) != 0 && vu_deadline_left_ms(deadline) > 0)
+        nanosleep(&ms, NULL);
+}
+
 void ct_server_stop(struct ct_server *s)
 {
     if (s->pid == -1)
         return;
     if (!ct_server_poll_end(s)) {
-        kill(-s->pid, SIGTERM);
+        ct_server_ask(s);
         s->forced = !ct_server_wait_end(s, TERM_WAIT_MS);
     }
     kill(-s->pid, SIGKILL); /* whoever is left of its group */
     ct_server_wait_end(s, KILL_WAIT_MS);
+    end_orphans(s);
     waitpid(s->pid, NULL, s->ended ? 0 : WNOHANG);
+    reap_orphans();
     release(s);
+}
+
+bool ct_server_listens(const struct ct_server *s)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool listens;
+
+    if (fd == -1)
+        return false;
+    memcpy(addr.sun_path, s->socket_path, sizeof(s->socket_path));
+    listens = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 || errno == EAGAIN;
+    close(fd);
+    return listens;
 }
 
 int ct_status_signal(int status)

@@ -3,6 +3,9 @@
  * A server that the runner starts itself: `CMD {socket}` in a process group of its own, with
  * its socket in a private directory and its output read through a pipe.
  *
+ * What its processes leave behind becomes a child of ours (PR_SET_CHILD_SUBREAPER), so
+ * that it can be ended, whatever group or session it has moved to.
+ *
  * Belongs to one worker. The owner polls `log` and `pidfd` whenever it waits, so that
  * the server never blocks on its output and its end is seen at once.
  */
@@ -23,6 +26,9 @@ struct ct_server {
     int pidfd;   /* owned; -1 with pid */
     int log;     /* owned; read end of its output, -1 with pid */
     bool ended;  /* it has, and status says how; resources are still held */
+    bool asked;  /* SIGTERM was sent */
+    bool first_ended; /* the process that was started has */
+    bool left_others; /* it ended by itself, processes of its own live on */
     int status;  /* as of waitpid() */
     bool forced; /* it did not end after SIGTERM */
 
@@ -48,12 +54,20 @@ bool ct_server_running(const struct ct_server *s); /* started, and not yet clear
 
 /* Read what output there is; without waiting. */
 void ct_server_read_log(struct ct_server *s);
+/* SIGTERM for its process group: there may be a wrapper around the server. It has ended
+ * then when all its processes have. */
+void ct_server_ask(struct ct_server *s);
 /* Has it ended? Then ended and status are set. Without waiting. */
 bool ct_server_poll_end(struct ct_server *s);
 /* The same, waiting at most so long while its output is read. */
 bool ct_server_wait_end(struct ct_server *s, int ms);
 
-/* SIGTERM, a bounded wait, SIGKILL for its whole process group; then the status is in
+/* After it ended by itself: do processes of its own live on? */
+bool ct_server_left_others(struct ct_server *s);
+/* Does anybody listen at the socket? Connects and leaves. */
+bool ct_server_listens(const struct ct_server *s);
+
+/* SIGTERM, a bounded wait, SIGKILL for all its processes; then the status is in
  * s->status and the log complete. pid is -1 afterwards. */
 void ct_server_stop(struct ct_server *s);
 

@@ -34,15 +34,19 @@
 #include "conformance/server.h"
 #include "wire/channel.h"
 
-#define MAX_BAD_STARTS 3    /* in a row, before it is given up */
-#define MAX_RERUNS     2    /* of a phase that met a server on its way out */
-#define LEAVE_MS       1000 /* for a server that exits with its last client */
+#define MAX_BAD_STARTS    3    /* in a row, before it is given up */
+#define MAX_RERUNS        2    /* of a phase that met a server on its way out */
+#define LEAVE_MS          1000 /* for a server that exits with its last client */
+#define TERMINATE_LOOK_MS 5 /* between looks for the processes of a server being ended */
+#define NO_HABIT          (-1)
+#define FLOW_SECONDS      0.1 /* between messages of a case that does not wait for them */
 
 /* What the phases' processes share with the worker. */
 struct common {
     struct ct_needs needs;
     _Atomic int server_end;   /* enum ct_server_end */
     struct ct_result scratch; /* of probes and liveness checks */
+    struct ct_result visit;
 };
 
 struct worker {
@@ -52,14 +56,16 @@ struct worker {
     struct ct_server server; /* only with --spawn */
     bool spawned;            /* with --spawn */
     int signals;             /* signalfd: the main process wants an end */
+    bool own_fault;          /* we cannot even try, for gone_text */
+    bool served;             /* the server took a connection */
     bool gone;               /* there is no server any more, for gone_text */
     char gone_text[512];
     unsigned bad_starts;
     bool impatient;   /* the server takes no notice of half a close */
     bool leaves;      /* the server exits with its last client */
-    bool habit_known; /* ... with this status */
-    int habit;
-    bool terminated; /* the case had the server ended */
+    bool habit_known; /* it was seen whether it does ... */
+    int habit;        /* ... and with which status; NO_HABIT: it stays */
+    bool terminated;  /* the case had the server ended */
 };
 
 static unsigned elapsed_ms(vu_deadline since)
@@ -98,10 +104,13 @@ struct phase {
     vu_deadline terminate_by; /* a terminate() is being served until then; 0: none */
 };
 
-/* Does this status say that the server ended in order? */
+/* Does this status say that the server ended in order? As long as it is not known
+ * whether the server leaves with its clients, 0 is believed. */
 static bool is_clean(const struct worker *w, int status)
 {
-    return status == 0 || (w->habit_known && status == w->habit);
+    if (status == 0)
+        return !w->habit_known || w->habit != NO_HABIT;
+    return w->habit_known && status == w->habit;
 }
 
 static void notice_server_end(struct worker *w)
@@ -138,8 +147,7 @@ static void begin_terminate(struct worker *w, struct phase *p)
         return;
     }
     w->terminated = true;
-    if (ct_server_running(&w->server) && !ct_server_poll_end(&w->server))
-        kill(w->server.pid, SIGTERM);
+    ct_server_ask(&w->server);
     p->terminate_by = vu_deadline_in_ms(request.ms > 0 ? request.ms : 0);
 }
 
@@ -156,6 +164,8 @@ static int next_timeout(const struct phase *p)
 
     if (p->terminate_by != 0 && vu_deadline_left_ms(p->terminate_by) < left)
         left = vu_deadline_left_ms(p->terminate_by);
+    if (p->terminate_by != 0 && left > TERMINATE_LOOK_MS)
+        left = TERMINATE_LOOK_MS;
     return left;
 }
 
@@ -167,7 +177,8 @@ static bool watch_once(struct worker *w, struct phase *p)
         { .fd = p->pidfd, .events = POLLIN },
         { .fd = w->signals, .events = POLLIN },
         { .fd = p->control, .events = POLLIN },
-        { .fd = server_up ? w->server.pidfd : -1, .events = POLLIN },
+        { .fd = server_up && p->terminate_by == 0 ? w->server.pidfd : -1,
+          .events = POLLIN },
         { .fd = w->spawned ? w->server.log : -1, .events = POLLIN },
     };
 
@@ -184,9 +195,24 @@ static bool watch_once(struct worker *w, struct phase *p)
     return fds[0].revents != 0;
 }
 
-static void overdue(struct phase *p, double seconds)
+/* Did messages still come at the end? Where none came for the time of one reply, the
+ * server has stalled; while the case does something else, only fresh ones count. */
+static bool was_flowing(const struct phase *p, double timeout)
 {
-    if (p->result->awaits_server) {
+    double limit = p->result->awaits_server || timeout < FLOW_SECONDS ? timeout
+                                                                      : FLOW_SECONDS;
+
+    return p->result->heard != 0 && elapsed_ms(p->result->heard) < limit * 1e3;
+}
+
+static void overdue(struct phase *p, double seconds, double timeout)
+{
+    if (was_flowing(p, timeout)) {
+        ct_record(p->result, CT_SKIP, "",
+                  "the server answers too slowly for this case: messages still came when "
+                  "its time of %g s was over (see --case-timeout)",
+                  seconds);
+    } else if (p->result->awaits_server) {
         p->result->timed_out = p->result->recorded == CT_NONE;
         ct_record(p->result, CT_FAIL, "",
                   "the server let the case wait until its time of %g s was over",
@@ -229,7 +255,7 @@ static void supervise(struct worker *w, struct phase *p, double seconds)
     else if (server_gone)
         ct_record(p->result, CT_FAIL, "", "the server has ended");
     else
-        overdue(p, seconds);
+        overdue(p, seconds, w->run->options->timeout);
 }
 
 /* Run one phase to its end. */
@@ -239,7 +265,8 @@ static void run_phase(struct worker *w, const struct ct_task *task,
     const struct ct_options *o = w->run->options;
     struct phase p = { .result = result,
                        .deadline = vu_deadline_in_ms((int64_t)(seconds * 1e3)),
-                       .ends_with_server = result == &w->common->scratch };
+                       .ends_with_server = result == &w->common->scratch ||
+                                           result == &w->common->visit };
     struct ct_child env = {
         .result = result,
         .needs = &w->common->needs,
@@ -249,6 +276,7 @@ static void run_phase(struct worker *w, const struct ct_task *task,
         .case_name = name,
         .seed = o->seed,
         .spawned = w->spawned,
+        .served = w->served,
         .patient = !w->impatient,
         .server_end = &w->common->server_end,
     };
@@ -276,15 +304,19 @@ static void run_phase(struct worker *w, const struct ct_task *task,
     if (p.control != -1)
         close(p.control);
     w->impatient |= result->unnoticed;
+    w->served |= result->connected;
+}
+
+static struct ct_result *fresh(struct ct_result *r)
+{
+    memset(r, 0, offsetof(struct ct_result, trace));
+    r->need_value = -1;
+    return r;
 }
 
 static struct ct_result *fresh_scratch(struct worker *w)
 {
-    struct ct_result *r = &w->common->scratch;
-
-    memset(r, 0, offsetof(struct ct_result, trace));
-    r->need_value = -1;
-    return r;
+    return fresh(&w->common->scratch);
 }
 
 /* ------------------------------------------------------------------ server -- */
@@ -298,7 +330,7 @@ static void end_server(struct worker *w)
 static void let_it_leave(struct worker *w)
 {
     if (w->spawned && w->leaves && ct_server_running(&w->server))
-        ct_server_wait_end(&w->server, LEAVE_MS);
+        w->leaves = ct_server_wait_end(&w->server, LEAVE_MS);
 }
 
 static void declare_gone(struct worker *w, const char *text)
@@ -330,6 +362,7 @@ static bool have_server(struct worker *w, char *why, size_t why_len)
             return false;
         }
         w->common->server_end = CT_SERVER_UP;
+        w->served = false;
     }
     return true;
 }
@@ -337,29 +370,35 @@ static bool have_server(struct worker *w, char *why, size_t why_len)
 /* ------------------------------------------------------------------- fates -- */
 
 /* Does a server that takes an uneventful client exit with this status, too? Then it
- * means nothing. Uses up the server; its log must have been kept before. */
+ * means nothing; but an exit of one that otherwise stays is a finding, even with 0. Uses
+ * up the server; its log must have been kept before. */
 static bool is_habit(struct worker *w, int status)
 {
     static const struct ct_task visit = { .function = "visit" };
     char why[256];
 
-    if (w->habit_known || !WIFEXITED(status) || ct_status_signal(status) != 0)
+    if (!WIFEXITED(status) || ct_status_signal(status) != 0)
         return false;
-    w->habit_known = true;
+    if (w->habit_known)
+        return is_clean(w, status);
     end_server(w);
     if (!have_server(w, why, sizeof(why)))
-        return false;
-    run_phase(w, &visit, fresh_scratch(w), "(visit)", w->run->options->timeout * 4);
+        return status == 0;
+    w->habit_known = true;
+    w->habit = NO_HABIT;
+    run_phase(w, &visit, fresh(&w->common->visit), "(visit)",
+              w->run->options->timeout * 4);
     if (ct_server_wait_end(&w->server, LEAVE_MS) && WIFEXITED(w->server.status))
         w->habit = w->server.status;
     end_server(w);
-    return w->habit == status;
+    return is_clean(w, status);
 }
 
 static void set_fate(struct ct_result *r, enum ct_fate fate, const char *text)
 {
     r->fate = fate;
-    snprintf(r->fate_text, sizeof(r->fate_text), "%s", text);
+    snprintf(r->fate_text, sizeof(r->fate_text), "%.*s", (int)sizeof(r->fate_text) - 1,
+             text);
 }
 
 static void keep_log(struct worker *w, struct ct_result *r)
@@ -368,11 +407,16 @@ static void keep_log(struct worker *w, struct ct_result *r)
         memcpy(r->log, w->server.tail, sizeof(r->log));
 }
 
+#define IN_BACKGROUND \
+    ", while processes of its own go on: it does not stay in the foreground"
+
 /* The fate of a server that has ended by itself. */
 static void judge_end(struct worker *w, struct ct_result *r)
 {
     int status = w->server.status;
-    char text[96];
+    bool in_background = ct_server_left_others(&w->server) &&
+                         ct_server_listens(&w->server);
+    char text[160];
 
     end_server(w);
     keep_log(w, r);
@@ -380,14 +424,22 @@ static void judge_end(struct worker *w, struct ct_result *r)
     if (w->server.report[0] != '\0') {
         set_fate(r, CT_SANITIZER, w->server.report);
     } else if (ct_status_signal(status) == 0 && !r->connected) {
-        ct_append(text, sizeof(text), " before it took a connection");
+        ct_append(text, sizeof(text), " before it took a connection%s",
+                  w->server.left_others ? IN_BACKGROUND : "");
         set_fate(r, CT_GONE, text);
         count_bad_start(w, text);
         return;
-    } else if (is_clean(w, status) || is_habit(w, status)) {
+    } else if (status == 0 && in_background) {
+        ct_append(text, sizeof(text), "%s", IN_BACKGROUND);
+        set_fate(r, CT_GONE, text);
+        count_bad_start(w, text);
+        return;
+    } else if (is_habit(w, status)) {
         set_fate(r, CT_EXITED, text);
         w->leaves = true;
     } else {
+        if (status == 0)
+            ct_append(text, sizeof(text), ", but stays when a client leaves in order");
         set_fate(r, CT_CRASHED, text);
     }
     w->bad_starts = 0;
@@ -426,6 +478,12 @@ static void judge_by_liveness(struct worker *w, struct ct_result *r)
     } else if (check->recorded == CT_NONE) {
         set_fate(r, r->lost ? CT_LOST : r->closed ? CT_CLOSED : CT_SURVIVED, "");
         w->bad_starts = 0;
+    } else if (!w->spawned && r->recorded == CT_NONE && !r->closed && !r->lost &&
+               !check->connected && !check->timed_out) {
+        /* Its good right; and a crash would have closed the case's connection. */
+        set_fate(r, CT_EXITED, "it ended or stopped listening");
+        declare_gone(w, "the server ended or stopped listening after a client had left; "
+                        "with --spawn it would be started again");
     } else {
         set_fate(r, w->spawned || check->timed_out ? CT_HUNG : CT_GONE, check->message);
         if (!r->connected)
@@ -474,6 +532,8 @@ static void note_need(struct worker *w, enum ct_need need, const struct ct_resul
              probe->recorded == CT_SKIP ? "" : "the probe failed: ", probe->message);
 }
 
+#define DIED_OF_PROBE "the server did not survive being asked for '%s'"
+
 /* Ask once. False: the server died of it, which is r's finding. */
 static bool probe(struct worker *w, enum ct_need need, struct ct_result *r)
 {
@@ -496,7 +556,18 @@ static bool probe(struct worker *w, enum ct_need need, struct ct_result *r)
         notice_server_end(w);
         if (scratch->recorded != CT_FAIL || w->common->server_end != CT_SERVER_EXITED)
             break;
-        w->leaves = true;
+        if (!scratch->connected || !ct_server_running(&w->server)) {
+            w->leaves = true;
+            continue;
+        }
+        r->connected = true;
+        judge_end(w, r); /* whether it leaves with its clients is known then */
+        if (ct_fate_is_failure(r->fate)) {
+            note_need(w, need, scratch);
+            ct_record(r, CT_FAIL, "", DIED_OF_PROBE, ct_need_name(need));
+            return false;
+        }
+        set_fate(r, CT_SURVIVED, "");
     }
     if (scratch->recorded == CT_ERROR) { /* no finding, but our own mistake */
         ct_record(r, CT_ERROR, "", "probe for '%s': %s", ct_need_name(need),
@@ -510,8 +581,7 @@ static bool probe(struct worker *w, enum ct_need need, struct ct_result *r)
     judge_end(w, r);
     if (!ct_fate_is_failure(r->fate))
         return true;
-    ct_record(r, CT_FAIL, "", "the server did not survive being asked for '%s'",
-              ct_need_name(need));
+    ct_record(r, CT_FAIL, "", DIED_OF_PROBE, ct_need_name(need));
     return false;
 }
 
@@ -558,6 +628,10 @@ static void try_case(struct worker *w, const struct ct_case *c, struct ct_result
     const struct ct_task task = { .function = "run", .number = c->ref };
     char why[512];
 
+    if (w->own_fault) {
+        ct_record(r, CT_ERROR, "", "%s", w->gone_text);
+        return;
+    }
     if (!have_server(w, why, sizeof(why))) {
         ct_record(r, CT_SKIP, "", "%s", why);
         set_fate(r, CT_GONE, why);
@@ -573,7 +647,8 @@ static void try_case(struct worker *w, const struct ct_case *c, struct ct_result
     w->terminated = false;
     if (w->spawned)
         ct_server_new_log(&w->server);
-    run_phase(w, &task, r, c->name, c->timeout > 0 ? c->timeout : o->case_timeout);
+    run_phase(w, &task, r, c->name,
+              c->timeout > o->case_timeout ? c->timeout : o->case_timeout);
     settle(w, r, c->stops_server);
     w->terminated = false;
 }
@@ -672,8 +747,10 @@ static void set_up(struct worker *w)
     if (w->signals == -1 || w->common == MAP_FAILED)
         _exit(1); /* the main process reports it */
     if (w->spawned &&
-        ct_server_init(&w->server, w->run->options->spawn, why, sizeof(why)) != 0)
+        ct_server_init(&w->server, w->run->options->spawn, why, sizeof(why)) != 0) {
         declare_gone(w, why);
+        w->own_fault = true;
+    }
 }
 
 void ct_worker_main(const struct ct_run *run, int number)

@@ -24,11 +24,18 @@ answers an error, except that REGION_READ is the trigger of what MODE asks for:
 Others act at other times:
 
     puppet          sends the body of any other command as it is; "close": closes
-    touchy          dies of SIGSEGV on GET_REGION_INFO
+    touchy touchy0  dies of SIGSEGV on GET_REGION_INFO, or exits with 0
     leave0 leave3   exit with 0 or 3 when a client has left
     accept          closes every connection at once
     busy            refuses (closes) a second client while one is served, and is slow
                     to notice that one has left
+    refuse          like busy, but answers the second client's VERSION with an error, and
+                    so for a while after the first has left
+    never           answers every VERSION with an error
+    slow            takes 20 ms for every answer
+    float           says its limits as 4096.0 and 1e6
+    once0           exits with 0 when its first client has left, then stays
+    daemon1 daemon2 goes to the background with one fork, or two and a session of its own
     leak            prints a report like LeakSanitizer's when it is told to end
     deaf            does not end on SIGTERM
     mute            never listens        early    exits at once with 1
@@ -118,12 +125,21 @@ def serve(mode, conn, path):
         body = receive(conn, size - 16)
         if flags & 0x10:
             continue
-        if command == VERSION:
+        if mode == "slow":
+            time.sleep(0.02)
+        if command == VERSION and mode == "never":
+            answer(conn, mid, command, error=errno.EBUSY)
+        elif command == VERSION and mode == "float":
+            answer(conn, mid, command, body[:4] + b'{"capabilities":{"max_msg_fds":8.0,'
+                   b'"max_data_xfer_size":1e6}}\0')
+        elif command == VERSION:
             answer(conn, mid, command, body[:4] + b'{"capabilities":{"max_msg_fds":8}}\0')
         elif command == GET_INFO:
             answer(conn, mid, command, struct.pack("<IIII", 16, 2, 9, 5))
         elif command == GET_REGION_INFO and mode == "touchy":
             os.kill(os.getpid(), signal.SIGSEGV)
+        elif command == GET_REGION_INFO and mode == "touchy0":
+            os._exit(0)
         elif mode == "puppet":
             if body == b"close":
                 raise Left
@@ -137,8 +153,18 @@ def serve(mode, conn, path):
 class Busy:
     """A connection that turns others away while it waits, and for a while after its end."""
 
-    def __init__(self, listener, conn):
-        self.listener, self.conn = listener, conn
+    def __init__(self, listener, conn, says_so):
+        self.listener, self.conn, self.says_so = listener, conn, says_so
+
+    def refuse(self, other):
+        try:
+            if self.says_so:
+                mid, command, size, _, _ = struct.unpack("<HHIII", receive(other, 16))
+                receive(other, size - 16)
+                answer(other, mid, command, error=errno.EBUSY)
+        except (Left, ConnectionError):
+            pass
+        other.close()
 
     def refuse_others(self, wait_for, seconds):
         deadline = seconds and time.monotonic() + seconds
@@ -146,7 +172,7 @@ class Busy:
             left = deadline and max(deadline - time.monotonic(), 0)
             ready, _, _ = select.select([self.listener] + wait_for, [], [], left)
             if self.listener in ready:
-                self.listener.accept()[0].close()
+                self.refuse(self.listener.accept()[0])
             if not ready or self.conn in ready:
                 return
 
@@ -162,6 +188,23 @@ class Busy:
 
     def close(self):
         self.conn.close()
+
+
+def first_of_all(path):
+    """Once in the life of the directory of the socket."""
+    try:
+        os.close(os.open(path + ".once", os.O_CREAT | os.O_EXCL))
+        return True
+    except FileExistsError:
+        return False
+
+
+def to_background(forks):
+    for _ in range(forks):
+        if os.fork() != 0:
+            os._exit(0)
+        if forks > 1:
+            os.setsid()
 
 
 def end(mode):
@@ -183,6 +226,8 @@ def main():
     if mode == "mute":
         while True:
             time.sleep(60)
+    if mode in ("daemon1", "daemon2"):
+        to_background(int(mode[-1]))
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(8)
@@ -191,14 +236,14 @@ def main():
         if mode == "accept":
             conn.close()
             continue
-        if mode == "busy":
-            conn = Busy(listener, conn)
+        if mode in ("busy", "refuse"):
+            conn = Busy(listener, conn, mode == "refuse")
         try:
             serve(mode, conn, path)
         except (Left, ConnectionError):
             pass
         conn.close()
-        if mode in ("leave0", "leave3"):
+        if mode in ("leave0", "leave3") or mode == "once0" and first_of_all(path):
             os._exit(int(mode[-1]))
 
 

@@ -7,6 +7,7 @@
 import os
 import signal
 import subprocess
+import time
 
 from harness import FAKE, RunnerTest, main, spawn, suite
 
@@ -41,11 +42,48 @@ class Fates(RunnerTest):
         self.check(run, 2, ["pass", "pass", "fail", "fail", "pass"])
         self.assertEqual(run["HDR-03"].field("server"), "crashed: exited 3")
 
-    def test_exit_in_order_is_no_death(self):
+    def test_exit_with_0_is_a_death_where_clients_may_come_and_go(self):
         run = self.plain("quit")
-        self.check(run, 1, ["pass", "pass", "fail", "warn", "pass"])
-        self.assertEqual(run["HDR-03"].field("server"), "exited cleanly: exited 0")
-        self.assertIn("the connection was closed", run["HDR-03"].text)
+        self.check(run, 2, ["pass", "pass", "fail", "fail", "pass"])
+        self.assertEqual(run["HDR-03"].field("server"),
+                         "crashed: exited 0, but stays when a client leaves in order")
+
+    def test_exit_with_0_is_a_death_even_where_any_answer_will_do(self):
+        for trigger in ("c:region_read { region = 0, count = 1 }:any()",
+                        "c:region_read { region = 0, count = 1 }:closed()"):
+            where = self.suite_of('case "HDR-01" { "x", function(c) %s end }' % trigger)
+            run = self.run_it(*spawn("quit"), "--suite", where)
+            self.assertEqual((run.status, run.verdicts), (2, ["fail"]), run.out)
+
+    def test_need_that_ends_the_server_with_0(self):
+        where = self.suite_of('case "HDR-01" { "x", needs = "mappable_region", '
+                              'function(c) c:alive() end }')
+        run = self.run_it(*spawn("touchy0"), "--suite", where)
+        self.assertEqual((run.status, run.verdicts), (2, ["fail"]), run.out)
+        self.assertIn("did not survive being asked for 'mappable_region'", run.out)
+
+    def test_server_that_left_once_is_not_waited_for_again(self):
+        text = "".join('case "HDR-01" { "%d", function(c) c:alive() end }\n' % i
+                       for i in range(12))
+        began = time.monotonic()
+        run = self.run_it(*spawn("once0"), "--suite", self.suite_of(text))
+        self.assertEqual(len(run.verdicts), 12)
+        self.assertLess(time.monotonic() - began, 8, run.out)
+
+    def test_server_may_answer_a_second_client_with_an_error(self):
+        run = self.plain("refuse")
+        self.check(run, 0, ["pass"] * 5)
+
+    def test_server_that_never_takes_a_version_fails(self):
+        run = self.plain("never", "--select", "HDR-01")
+        self.assertEqual((run.status, run.verdicts), (1, ["fail"]), run.out)
+        self.assertIn("a success reply to VERSION", run.out)
+
+    def test_server_in_the_background_is_ended_and_named(self):
+        for mode in ("daemon1", "daemon2"):
+            run = self.plain(mode, "--start-timeout", "1")
+            self.check(run, 2, ["fail", "fail", "fail", "skip", "skip"])
+            self.assertIn("does not stay in the foreground", run["HDR-01"].field("server"))
 
     def test_hang(self):
         run = self.plain("hang")
@@ -117,6 +155,12 @@ class Fates(RunnerTest):
         self.assertIn("exited 1 before it took a connection", run["HDR-01"].field("server"))
         self.assertIn("cannot do anything", run["HDR-01"].text)
 
+    def test_program_that_is_no_server_is_named_so(self):
+        run = self.run_it("--spawn", "/bin/true {socket}", "--suite", suite("plain"))
+        self.check(run, 2, ["fail", "fail", "fail", "skip", "skip"])
+        self.assertIn("before it took a connection", run["HDR-01"].text)
+        self.assertNotIn("last client", run.out)
+
     def test_server_that_ignores_sigterm_is_killed(self):
         self.check(self.plain("deaf"), 0, ["pass"] * 5)
 
@@ -165,6 +209,14 @@ class Fates(RunnerTest):
         self.check(run, 2, ["pass", "pass", "fail", "fail", "pass"])
         self.assertIn("exited 139 (SIGSEGV)", run["HDR-03"].field("server"))
 
+    def test_a_case_ends_the_server_within_a_shell(self):
+        where = self.suite_of('case "CONN-01" { "x", stops_server = true, function(c)\n'
+                              'check(server.terminate(10)) end }')
+        run = self.run_it("--spawn", "sh -c '/usr/bin/python3 %s leak \"$1\"; exit $?' sh "
+                          "{socket}" % FAKE, "--suite", where)
+        self.assertEqual((run.status, run.verdicts), (2, ["fail"]), run.out)
+        self.assertIn("LeakSanitizer", run["CONN-01"].field("server"))
+
     def test_users_sanitizer_options_stay(self):
         self.env["ASAN_OPTIONS"] = "detect_leaks=0"
         run = self.plain("env", "--verbose")
@@ -209,6 +261,13 @@ class Attached(RunnerTest):
         self.assertEqual(run.status, 2)
         self.assertEqual(run.verdicts, ["pass", "pass", "fail", "skip", "skip"], run.out)
         self.assertTrue(run["HDR-03"].field("server").startswith("hung: "), run.out)
+
+    def test_server_that_leaves_with_its_client_is_not_charged_to_the_case(self):
+        self.serve("leave0")
+        run = self.attach()
+        self.assertEqual(run.status, 2)
+        self.assertEqual(run.verdicts, ["pass"] + ["skip"] * 4, run.out)
+        self.assertIn("with --spawn it would be started again", run["HDR-02"].skip)
 
     def test_nobody_listens(self):
         run = self.attach("--select", "HDR-01")

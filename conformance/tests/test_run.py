@@ -7,8 +7,9 @@
 import os
 import re
 import signal
+import subprocess
 
-from harness import HERE, RunnerTest, main, spawn, suite
+from harness import HERE, RUNNER, RunnerTest, main, spawn, suite
 
 TRIGGER = "c:region_read { region = 0, count = 1 }"
 
@@ -87,11 +88,18 @@ class Usage(RunnerTest):
         self.assertIn("cannot run 'no-such-server'",
                       self.refused("--spawn", "no-such-server {socket}"))
 
+    def test_command_that_is_a_directory(self):
+        self.assertIn("cannot run '/tmp'", self.refused("--spawn", "/tmp {socket}"))
+
+    def test_selected_name_that_does_not_exist(self):
+        self.assertIn("'NOPE'", self.refused(*spawn(), "--select", "HDR,NOPE"))
+
     def test_open_quote(self):
         self.assertIn("quote", self.refused("--spawn", "sh -c 'x {socket}"))
 
     def test_numbers(self):
-        for option, value in (("--timeout", "0"), ("--timeout", "x"), ("--timeout", "nan"),
+        for option, value in (("--timeout", "0"), ("--timeout", "1e-7"),
+                              ("--timeout", "x"), ("--timeout", "nan"),
                               ("-j", "0"), ("-j", "65"), ("-j", "-1"), ("--seed", "-1"),
                               ("--seed", "99999999999999999999"), ("--case-timeout", "1h")):
             self.assertIn("'%s'" % value, self.refused(*spawn(), option, value))
@@ -118,6 +126,34 @@ class Usage(RunnerTest):
             page = f.read().replace("\\-", "-")
         self.assertGreater(len(options), 12)
         self.assertEqual([o for o in sorted(options) if o not in page], [])
+
+
+class Surroundings(RunnerTest):
+    """What is wrong around the runner is not charged to the server."""
+
+    def through_shell(self, redirection):
+        command = " ".join("'%s'" % a for a in
+                           [RUNNER, *spawn(), "--suite", suite("plain"), "--select", "HDR-01"])
+        done = subprocess.run(["sh", "-c", command + redirection], capture_output=True,
+                              text=True, env=self.env)
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertIn("standard output", done.stderr)
+
+    def test_report_that_cannot_be_written(self):
+        self.through_shell(" >/dev/full")
+
+    def test_output_that_is_closed(self):
+        self.through_shell(" >&-")
+
+    def test_no_place_for_the_socket(self):
+        self.env["TMPDIR"] = "/no/such/dir"
+        run = self.plain("ok")
+        self.assertEqual((run.status, run.verdicts), (5, ["error"] * 5), run.out)
+        self.assertRegex(run.out, r"/no/such/dir/vfio-user-\w+: No such file")
+
+    def test_junit_file_is_tried_before_the_run(self):
+        run = self.plain("ok", "--junit", "/no/such/dir/out.xml")
+        self.assertEqual((run.status, run.out), (5, ""))
 
 
 class Loading(RunnerTest):
@@ -347,7 +383,8 @@ class Verdicts(RunnerTest):
         self.assertEqual(self.one("pcall(fail, 'x')").verdict, "fail")
 
     def test_loop_is_ended(self):
-        case = self.one("while true do end", "ok", "HDR-02", "timeout = 0.5,")
+        case = self.one("while true do end", "ok", "HDR-02", "timeout = 0.5,",
+                        "--case-timeout", "0.1")
         self.assertEqual(case.verdict, "error")
         self.assertIn("did not come to its end within 0.5 s", case.text)
 
@@ -362,9 +399,28 @@ class Verdicts(RunnerTest):
         self.assertIn("not enough memory", case.text)
 
     def test_time_is_over_while_the_server_is_awaited(self):
-        case = self.one("c:wait_closed(60)", "ok", "HDR-12", "timeout = 0.5,")
+        case = self.one("c:wait_closed(60)", "ok", "HDR-12", "timeout = 2.5,",
+                        "--case-timeout", "1")
         self.assertEqual(case.verdict, "fail")
-        self.assertIn("let the case wait until its time of 0.5 s was over", case.text)
+        self.assertIn("let the case wait until its time of 2.5 s was over", case.text)
+
+    def test_slow_server_is_skipped_as_long_as_it_answers(self):
+        case = self.one("for i = 1, 100000 do c:alive() end", "slow", "HDR-12", "",
+                        "--case-timeout", "1")
+        self.assertEqual(case.verdict, "skip", case.text)
+        self.assertIn("answers too slowly for this case", case.skip)
+
+    def test_time_of_a_case_can_be_raised(self):
+        case = self.one("c:wait_closed(0.6)", "ok", "HDR-02", "timeout = 0.2,",
+                        "--case-timeout", "20")
+        self.assertEqual(case.verdict, "pass", case.text)
+
+    def test_limits_may_be_written_as_floats(self):
+        case = self.one("local l = c.server.limits\n"
+                        "check(math.type(l.max_msg_fds) == 'integer')\n"
+                        "check_eq(l.max_msg_fds, 8) check_eq(l.max_data_xfer_size, 1000000)",
+                        "float")
+        self.assertEqual(case.verdict, "pass", case.text)
 
     def test_case_may_end_the_server(self):
         case = self.one("local done, how = server.terminate(5)\n"

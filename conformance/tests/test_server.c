@@ -170,6 +170,48 @@ static void its_children_end_with_it(void **state)
     finish(&s);
 }
 
+static void wait_for_output(struct ct_server *s, const char *text)
+{
+    for (int i = 0; i < 5000 && strstr(s->tail, text) == NULL; i++) {
+        usleep(1000);
+        ct_server_read_log(s);
+    }
+    assert_non_null(strstr(s->tail, text));
+}
+
+static void a_server_within_a_shell_gets_to_its_end(void **state)
+{
+    struct ct_server s;
+
+    (void)state;
+    start(&s, "sh -c 'sh -c \"trap \\\"sleep 0.2; echo bye; exit 0\\\" TERM; echo up; "
+              "while :; do sleep 0.02; done\"; exit 3' {socket}");
+    wait_for_output(&s, "up\n");
+    ct_server_stop(&s);
+    assert_non_null(strstr(s.tail, "bye\n"));
+    assert_false(s.forced);
+    finish(&s);
+}
+
+static void what_leaves_its_session_ends_with_it(void **state)
+{
+    struct ct_server s;
+    int pid;
+
+    (void)state;
+    start(&s, "sh -c 'setsid sh -c \"echo \\$\\$ up; exec sleep 60\" & exit 0' {socket}");
+    wait_for_output(&s, " up\n");
+    assert_true(ct_server_wait_end(&s, 5000));
+    for (int i = 0; i < 5000 && !ct_server_left_others(&s); i++)
+        usleep(1000);
+    assert_true(ct_server_left_others(&s));
+    ct_server_stop(&s);
+    pid = (int)strtol(s.tail, NULL, 10);
+    assert_true(pid > 1);
+    assert_int_equal(kill(pid, 0), -1);
+    finish(&s);
+}
+
 static void output_is_kept_from_its_end(void **state)
 {
     struct ct_server s;
@@ -216,6 +258,11 @@ static void reports_of_sanitizers_are_seen(void **state)
     reports("==1==ERROR: LeakSanitizer: detected memory leaks", true);
     reports("WARNING: ThreadSanitizer: data race (pid=1)", true);
     reports("a.c:1:2: runtime error: shift exponent 40", true);
+    reports("<unknown>: runtime error: load of null pointer", true);
+    reports("device: runtime error: no such region", false);
+    reports("12: runtime error: no such region", false);
+    reports("12:1: runtime error: no such region", false);
+    reports("dev:x:1: runtime error: no such region", false);
     reports("==1==WARNING: MemorySanitizer: use-of-uninitialized-value", true);
     reports("ERROR: cannot open file", false);
     reports("the AddressSanitizer found nothing", false);
@@ -226,7 +273,7 @@ static void a_new_log_forgets_the_old_one(void **state)
     struct ct_server s;
 
     (void)state;
-    start(&s, "sh -c 'echo x: runtime error: y' {socket}");
+    start(&s, "sh -c 'echo x:1:2: runtime error: y' {socket}");
     assert_true(ct_server_wait_end(&s, 5000));
     ct_server_stop(&s);
     assert_int_not_equal(s.report[0], '\0');
@@ -276,6 +323,8 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(every_end_has_a_text),
     VU_FD_TEST(a_server_ends_on_sigterm),
     VU_FD_TEST(its_children_end_with_it),
+    VU_FD_TEST(a_server_within_a_shell_gets_to_its_end),
+    VU_FD_TEST(what_leaves_its_session_ends_with_it),
     VU_FD_TEST(output_is_kept_from_its_end),
     VU_FD_TEST(reports_of_sanitizers_are_seen),
     VU_FD_TEST(a_new_log_forgets_the_old_one),
