@@ -479,8 +479,9 @@ static void judge_by_liveness(struct worker *w, struct ct_result *r)
         set_fate(r, r->lost ? CT_LOST : r->closed ? CT_CLOSED : CT_SURVIVED, "");
         w->bad_starts = 0;
     } else if (!w->spawned && r->recorded == CT_NONE && !r->closed && !r->lost &&
-               !check->connected && !check->timed_out) {
-        /* Its good right; and a crash would have closed the case's connection. */
+               !check->timed_out) {
+        /* Its good right; and a crash would have closed the case's connection. Our new
+         * connection may have been in its queue when it left. */
         set_fate(r, CT_EXITED, "it ended or stopped listening");
         declare_gone(w, "the server ended or stopped listening after a client had left; "
                         "with --spawn it would be started again");
