@@ -276,7 +276,7 @@ struct vfuc_area {
 struct vfuc_region {
     uint32_t index;
     uint32_t flags;             /**< VFUC_REGION_ */
-    uint64_t size;              /**< bytes; 0: the region is not implemented */
+    uint64_t size;              /**< bytes; 0: there is no such region */
     const struct vfuc_area *areas; /**< what may be mapped, by offset, disjoint */
     uint32_t num_areas;
     int fd;                     /**< behind the areas, or -1; closed by vfuc_close() */
@@ -294,7 +294,7 @@ struct vfuc_region {
  * @param index   below vfuc_region_count()
  * @param region  receives a pointer to a struct of the client's
  *
- * @retval 0        also for regions that are not implemented
+ * @retval 0        also for regions that the device does not have
  * @retval -ERANGE  there is no such index
  * @retval -EMFILE  the descriptor behind the region found no room
  * @retval common errors
