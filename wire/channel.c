@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,6 +37,7 @@
 #define FIRST_ROOM 65536u   /* bytes of input buffer that a channel begins with */
 #define MIN_READ   4096u    /* with less free, unread bytes move if that is cheap */
 #define MAX_HOLDS  8u       /* far more than commands that wait for one another */
+#define OUT_KEEP   (4u << 20)   /* a larger output buffer is given back once it is empty */
 
 /* One read brings at most this many: all descriptors, and a mark that some were lost. */
 #define READ_FDS   (VU_MAX_MSG_FDS + 1)
@@ -70,7 +72,8 @@ struct vu_channel {
 
     struct vu_buffer out;
     size_t sent, posted;        /* ends of the sent and of the posted bytes in out */
-    int64_t waited_ns;          /* for the peer to take output, since the last read */
+    _Atomic int64_t waited_ns;  /* for the peer to take output, since the last read;
+                                 * the one member of both directions */
     int out_err;        /* 0, or the negative errno that ended sending */
 
     size_t n_holds, n_pending;
@@ -554,18 +557,24 @@ static void drop_posted(struct vu_channel *ch)
 {
     ch->sent = ch->posted;
     if (ch->out.len == ch->posted) {
+        if (ch->out.room > OUT_KEEP)
+            vu_buffer_done(&ch->out);
         vu_buffer_truncate(&ch->out, 0);
         ch->sent = ch->posted = 0;
     }
 }
 
-/* Give back the room of bytes that were sent, unless a message is being made. */
+/* Give back the room of bytes that were sent, unless a message is being made. What moves
+ * is little, or no more than what was sent since it moved last. */
 static void drop_sent(struct vu_channel *ch)
 {
-    if (ch->sent == 0 || ch->out.len != ch->posted)
+    size_t left = ch->posted - ch->sent;
+
+    if (ch->sent == 0 || ch->out.len != ch->posted ||
+        (left > ch->sent && left > FIRST_ROOM))
         return;
-    memmove(ch->out.data, ch->out.data + ch->sent, ch->posted - ch->sent);
-    vu_buffer_truncate(&ch->out, ch->posted - ch->sent);
+    memmove(ch->out.data, ch->out.data + ch->sent, left);
+    vu_buffer_truncate(&ch->out, left);
     ch->posted -= ch->sent;
     ch->sent = 0;
 }
@@ -743,4 +752,40 @@ int vu_channel_send(struct vu_channel *ch, struct iovec *iov, int n_iov, const i
     int err = vu_channel_flush(ch, deadline);
 
     return err != 0 ? err : send_message(ch, iov, n_iov, fds, n_fds, deadline);
+}
+
+size_t vu_channel_unsent(const struct vu_channel *ch)
+{
+    return ch->posted - ch->sent;
+}
+
+/* Post the rest of a message whose beginning may have left already. */
+static int keep_rest(struct vu_channel *ch, const struct iovec *rest, size_t sent)
+{
+    uint8_t *at = vu_buffer_extend(&ch->out, rest->iov_len);
+
+    if (at == NULL)
+        return sent == 0 ? -errno : fail_output(ch, -errno);
+    memcpy(at, rest->iov_base, rest->iov_len);
+    ch->posted = ch->out.len;
+    return 0;
+}
+
+int vu_channel_offer(struct vu_channel *ch, const void *bytes, size_t len, const int *fds,
+                     size_t n_fds)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+    size_t sent = 0;
+    int err = vu_channel_flush(ch, VU_DONT_WAIT);
+
+    if (err == 0)
+        err = send_all(ch, &iov, 1, fds, n_fds, VU_DONT_WAIT, &sent);
+    if (err == 0)
+        return 0;
+    if (err == -EAGAIN && n_fds > 0 && sent == 0)
+        return err;
+    if (err != -EAGAIN)
+        return sent == 0 && n_fds > 0 && fds_at_fault(err) ? err : fail_output(ch, err);
+    iov = (struct iovec){ (uint8_t *)(uintptr_t)bytes + sent, len - sent };
+    return keep_rest(ch, &iov, sent);
 }

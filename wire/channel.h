@@ -25,8 +25,11 @@
  * O_NONBLOCK is neither changed nor relied on. No call raises SIGPIPE.
  *
  * The two directions fail apart: after -EPIPE in sending, what the peer sent
- * before can still be read. Failures are sticky for their direction. A channel
- * belongs to one thread at a time.
+ * before can still be read. Failures are sticky for their direction.
+ *
+ * Threads. The two directions may be used by different threads, each by one at a
+ * time: reading is fill, next, receive, partial, hold and release; writing is the
+ * rest. Limits are set while nobody does either.
  */
 #ifndef VU_WIRE_CHANNEL_H
 #define VU_WIRE_CHANNEL_H
@@ -178,6 +181,19 @@ int vu_channel_flush(struct vu_channel *ch, vu_deadline deadline);
  * the stream, so with VU_DONT_WAIT send only what is sure to fit. */
 int vu_channel_send(struct vu_channel *ch, struct iovec *iov, int n_iov, const int *fds,
                     size_t n_fds, vu_deadline deadline);
+
+/*
+ * For who never waits: send now what the socket takes of the posted bytes and of this
+ * message, and post a copy of the rest, which leaves with later flushes. (Set
+ * limits.batch so high that vu_channel_post() does not flush.)
+ *
+ * 0, or as vu_channel_flush() with VU_FOREVER, but without its wait; -EAGAIN with
+ * descriptors only: nothing of the message has left, offer it again later. -ENOBUFS,
+ * -ENOMEM: no room for the rest; sticky when a part of the message has left.
+ */
+int vu_channel_offer(struct vu_channel *ch, const void *bytes, size_t len, const int *fds,
+                     size_t n_fds);
+size_t vu_channel_unsent(const struct vu_channel *ch);   /* bytes posted and not sent */
 
 /* ------------------------------------------------------------ bare socket -- */
 
