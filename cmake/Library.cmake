@@ -36,10 +36,8 @@ function(vu_add_library)
     endforeach()
 
     set(visible ${CMAKE_CURRENT_BINARY_DIR}/visible.h)
-    file(CONFIGURE OUTPUT ${visible} @ONLY CONTENT "#pragma GCC visibility push(default)
-#include \"@base@/@L_API_HEADER@\"
-#pragma GCC visibility pop
-")
+    set(API_HEADER ${base}/${L_API_HEADER})
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/visible.h.in ${visible} @ONLY)
     target_compile_options(${L_NAME}-objects PRIVATE
         "$<$<COMPILE_LANGUAGE:C>:SHELL:-include ${visible}>")
 

@@ -43,6 +43,7 @@
 struct device {
     uint8_t bar0[BAR0_SIZE];
     bool busy;              /* the next quiesce says EBUSY */
+    unsigned int transitions;   /* so far; every eighth fails */
 };
 
 static ssize_t on_bar0(vfu_ctx_t *ctx, char *buf, size_t count, loff_t offset, bool is_write)
@@ -106,6 +107,36 @@ static void on_unregister(vfu_ctx_t *ctx, vfu_dma_info_t *info)
     REQUIRE(info->vaddr == NULL || info->mapping.iov_len != 0);
 }
 
+static int on_transition(vfu_ctx_t *ctx, vfu_migr_state_t state)
+{
+    struct device *d = vfu_get_private(ctx);
+
+    REQUIRE((unsigned int)state <= VFU_MIGR_STATE_PRE_COPY_P2P);
+    if ((d->transitions++ & 7) != 7)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
+/* Sometimes less than there is room for, sometimes more than that. */
+static ssize_t on_read_data(vfu_ctx_t *ctx, void *buf, uint64_t count)
+{
+    struct device *d = vfu_get_private(ctx);
+
+    memset(buf, 0x55, count);
+    return (ssize_t)count + (ssize_t)(d->transitions & 3) - 2;
+}
+
+static ssize_t on_write_data(vfu_ctx_t *ctx, void *buf, uint64_t count)
+{
+    uint8_t sum = 0;
+
+    (void)ctx;
+    for (uint64_t i = 0; i < count; i++)
+        sum = (uint8_t)(sum + ((const uint8_t *)buf)[i]);
+    return (ssize_t)count - (sum == 0xff);
+}
+
 /* A log line is one line, whatever the client sent. */
 static void on_log(vfu_ctx_t *ctx, int level, const char *msg)
 {
@@ -142,6 +173,15 @@ static vfu_ctx_t *new_device(struct device *d, int bar1)
     REQUIRE(vfu_setup_device_dma(ctx, 16, on_register, on_unregister) == 0);
     REQUIRE(vfu_setup_device_reset_cb(ctx, on_reset) == 0);
     vfu_setup_device_quiesce_cb(ctx, on_quiesce);
+    const vfu_migration_callbacks_t migration = {
+        .version = VFU_MIGR_CALLBACKS_VERS,
+        .transition = on_transition,
+        .read_data = on_read_data,
+        .write_data = on_write_data,
+    };
+    REQUIRE(vfu_setup_device_migration_callbacks(ctx, &migration) == 0);
+    REQUIRE(vfu_setup_migration_flags(ctx, VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+                                               VFIO_MIGRATION_PRE_COPY) == 0);
     REQUIRE(vfu_realize_ctx(ctx) == 0);
     return ctx;
 }

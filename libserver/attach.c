@@ -30,7 +30,6 @@
 #include "libserver/dispatch.h"
 #include "wire/caps.h"
 
-#define VERSION_MS  5000
 #define VERSION_MAX (VU_HEADER_SIZE + VU_VERSION_SIZE + VU_CAPS_MAX_BYTES)
 #define REPLY_MAX   4096u   /* bytes of the answer */
 
@@ -49,7 +48,7 @@ struct vus_half_open {
 
 void vus_listener_init(struct vus_listener *l)
 {
-    *l = (struct vus_listener){ .fd = -1, .watch = -1, .version_ms = VERSION_MS };
+    *l = (struct vus_listener){ .fd = -1, .watch = -1, .version_ms = l->version_ms };
 }
 
 static int watch_add(const struct vus_listener *l, int fd)
@@ -276,7 +275,8 @@ static int send_reply(int fd, const struct vus_reply *reply)
 
     if (len == 0)
         return 0;
-    return vu_socket_send(fd, &iov, 1, NULL, 0) == (int64_t)len ? 0 : -ECONNRESET;
+    return vu_socket_send(fd, &iov, 1, reply->fds, reply->n_fds) == (int64_t)len
+               ? 0 : -ECONNRESET;
 }
 
 /* Answer the message, or the header that made no sense. 0 if that was VERSION. */
@@ -295,6 +295,7 @@ static int answer(struct vfu_ctx *ctx, bool framed)
         err = 0;
     vu_message_done(&h->m);
     sent = send_reply(h->fd, &reply);
+    vus_session_sent(&ctx->session);
     vu_buffer_done(&out);
     return err != 0 ? err : sent;
 }
@@ -304,12 +305,13 @@ static int promote(struct vfu_ctx *ctx)
 {
     struct vus_listener *l = &ctx->listener;
     int fd = l->half->fd;
-    int err = vus_conn_open(&ctx->conn, fd);
+    int err;
 
-    if (err != 0)
-        return err;
     epoll_ctl(l->watch, EPOLL_CTL_DEL, fd, NULL);
     l->half->fd = -1;
+    err = vus_conn_open(ctx, fd, vus_session_take_twin(&ctx->session));
+    if (err != 0)
+        return err;
     drop_half_open(l);
     vus_listener_watch(l, false);
     return 0;
@@ -341,7 +343,7 @@ static int negotiate(struct vfu_ctx *ctx)
     if (err == 0)
         err = promote(ctx);
     if (err != 0) {
-        vus_session_init(&ctx->session);
+        vus_session_done(&ctx->session);
         drop_half_open(&ctx->listener);
         vus_conn_event(&ctx->conn, VUS_ENDED);
     }

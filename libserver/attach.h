@@ -17,7 +17,7 @@ struct vus_listener {
     int fd;         /* owned; -1: a context without a socket */
     char *path;     /* owned: to unlink at the end; NULL: none */
     int watch;      /* owned epoll descriptor: readable when vfu_attach_ctx() has work */
-    int version_ms; /* from accept to the last byte of VERSION */
+    int version_ms; /* VFU_TIMEOUT_VERSION: from accept to the last byte of VERSION */
     struct vus_half_open *half;     /* owned; NULL: none */
 };
 

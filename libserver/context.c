@@ -36,14 +36,31 @@ struct vfu_ctx *vus_ctx_new(int flags, void *pvt)
         errno = ENOMEM;
         return NULL;
     }
+    if (vus_wake_init(&ctx->wake) != 0) {
+        vus_irqs_done(&ctx->irqs);
+        free(ctx);
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (vus_port_init(&ctx->conn.port) != 0) {
+        vus_wake_done(&ctx->wake);
+        vus_irqs_done(&ctx->irqs);
+        free(ctx);
+        errno = ENOMEM;
+        return NULL;
+    }
     ctx->pvt = pvt;
     ctx->nonblocking = (flags & LIBVFIO_USER_FLAG_ATTACH_NB) != 0;
     ctx->log_level = LOG_ERR;
     for (size_t i = 0; i < VFU_PCI_DEV_NUM_REGIONS; i++)
         vus_region_init(&ctx->regions[i]);
+    vus_dma_init(&ctx->dma);
+    vus_guard_init(ctx);
     vu_buffer_init(&ctx->scratch, VUS_MAX_DATA_XFER);
+    vus_migration_init(&ctx->migration);
     vus_session_init(&ctx->session);
     vus_listener_init(&ctx->listener);
+    vus_timeouts_init(ctx);
     return ctx;
 }
 
@@ -88,13 +105,13 @@ int vfu_realize_ctx(vfu_ctx_t *ctx)
 
 void vus_ctx_reset(struct vfu_ctx *ctx)
 {
-    vus_dma_drop_all(ctx);
-    if (ctx->reset_cb != NULL)
-        ctx->reset_cb(ctx, VFU_RESET_LOST_CONN);
-    vus_irqs_disable_all(&ctx->irqs);
+    if (vus_reset_lost(ctx) != 0)
+        return;
+    vus_irqs_disable_all(ctx);
     /* Last: the device may ask the connection who it was in the callbacks above. */
-    vus_conn_close(&ctx->conn);
-    vus_session_init(&ctx->session);
+    vus_guard_reset(ctx);
+    vus_conn_close(ctx);
+    vus_session_done(&ctx->session);
     if (ctx->listener.half == NULL)
         vus_listener_watch(&ctx->listener, true);
 }
@@ -105,12 +122,16 @@ void vfu_destroy_ctx(vfu_ctx_t *ctx)
         return;
     vus_ctx_reset(ctx);
     vus_listener_done(&ctx->listener);
+    vus_guard_done(ctx);
     vus_dma_done(&ctx->dma);
     vus_irqs_done(&ctx->irqs);
+    vus_ioeventfds_done(&ctx->ioeventfds);
     vus_pci_done(&ctx->pci);
     for (size_t i = 0; i < VFU_PCI_DEV_NUM_REGIONS; i++)
         vus_region_done(&ctx->regions[i]);
     vu_buffer_done(&ctx->scratch);
+    vus_port_done(&ctx->conn.port);
+    vus_wake_done(&ctx->wake);
     free(ctx);
 }
 
@@ -123,17 +144,16 @@ void *vfu_get_private(vfu_ctx_t *ctx)
 int vfu_get_poll_fd(vfu_ctx_t *ctx)
 {
     assert(ctx != NULL);
-    return vus_conn_attached(&ctx->conn) ? vu_channel_fd(ctx->conn.ch) : ctx->listener.watch;
-}
-
-int vfu_setup_device_reset_cb(vfu_ctx_t *ctx, vfu_reset_cb_t *reset)
-{
-    assert(ctx != NULL);
-    ctx->reset_cb = reset;
-    return 0;
+    return vus_conn_attached(&ctx->conn) ? vus_conn_fd(&ctx->conn) : ctx->listener.watch;
 }
 
 int vus_callback_errno(void)
 {
     return errno > 0 ? -errno : -EINVAL;
+}
+
+uint8_t *vus_scratch(struct vfu_ctx *ctx, size_t len)
+{
+    vu_buffer_truncate(&ctx->scratch, 0);
+    return vu_buffer_extend(&ctx->scratch, len);
 }

@@ -19,15 +19,16 @@
 #include "wire/command.h"
 #include "wire/text.h"
 
-/* Whether the device must stand still for this message. */
-typedef bool quiesces(const struct vfu_ctx *ctx, const struct vu_message *m);
+/* Something that depends on the message. */
+typedef bool condition(const struct vfu_ctx *ctx, const struct vu_message *m);
 
 /* All that the server knows about a command before running it. */
 struct command {
     vus_handler *handle;
     uint16_t min_body;      /* bytes after the 16-byte header */
     uint16_t max_fds;       /* more are refused; 0: whatever comes is closed unused */
-    quiesces *quiesce;      /* NULL: never */
+    condition *quiesce;     /* the device must stand still for it; NULL: never */
+    condition *cross;       /* any thread may answer it, ahead of others; NULL: never */
 };
 
 static int on_device_info(struct vfu_ctx *ctx, struct vu_message *m,
@@ -51,17 +52,6 @@ static int on_device_info(struct vfu_ctx *ctx, struct vu_message *m,
     return vu_encode_device_info(&w, &info);
 }
 
-static int on_device_reset(struct vfu_ctx *ctx, struct vu_message *m,
-                           struct vus_reply *reply)
-{
-    (void)m;
-    (void)reply;
-    errno = 0;
-    if (ctx->reset_cb != NULL && ctx->reset_cb(ctx, VFU_RESET_DEVICE) < 0)
-        return vus_callback_errno();
-    return 0;
-}
-
 static bool always(const struct vfu_ctx *ctx, const struct vu_message *m)
 {
     (void)ctx;
@@ -69,23 +59,48 @@ static bool always(const struct vfu_ctx *ctx, const struct vu_message *m)
     return true;
 }
 
+/* No callback of the device runs for it. */
+static bool irqs_silent(const struct vfu_ctx *ctx, const struct vu_message *m)
+{
+    struct vu_reader r = vu_reader(m->body, m->body_len);
+    struct vu_irq_set s;
+
+    return vu_decode_irq_set(&r, &s) != 0 || s.index >= VFU_DEV_NUM_IRQS ||
+           (s.flags & VU_IRQ_SET_ACTIONS) == VU_IRQ_SET_ACTION_TRIGGER ||
+           ctx->irqs.sets[s.index].on_state == NULL;
+}
+
 /* clang-format off: a table */
 static const struct command commands[VU_COMMAND_MAX] = {
-    /*                              handler, min_body, max_fds, quiesce */
-    [VU_DMA_MAP]                = { vus_on_dma_map,      VU_DMA_MAP_SIZE,       1,
-                                    vus_dma_quiesces },
-    [VU_DMA_UNMAP]              = { vus_on_dma_unmap,    VU_DMA_UNMAP_SIZE,     0,
-                                    vus_dma_quiesces },
-    [VU_DEVICE_GET_INFO]        = { on_device_info,      VU_DEVICE_INFO_SIZE,   0, NULL },
-    [VU_DEVICE_GET_REGION_INFO] = { vus_on_region_info,  VU_REGION_INFO_SIZE,   0, NULL },
-    [VU_DEVICE_GET_IRQ_INFO]    = { vus_on_irq_info,     VU_IRQ_INFO_SIZE,      0, NULL },
-    [VU_DEVICE_SET_IRQS]        = { vus_on_set_irqs,     VU_IRQ_SET_SIZE, VU_MAX_MSG_FDS,
-                                    NULL },
-    [VU_REGION_READ]            = { vus_on_region_read,  VU_REGION_ACCESS_SIZE, 0, NULL },
-    [VU_REGION_WRITE]           = { vus_on_region_write, VU_REGION_ACCESS_SIZE, 0,
-                                    vus_region_write_quiesces },
-    [VU_DEVICE_RESET]           = { on_device_reset,     0,                     0,
-                                    always },
+    /*                      handler, min_body, max_fds, quiesce, cross */
+    [VU_DMA_MAP] =
+        { vus_on_dma_map, VU_DMA_MAP_SIZE, 1, vus_dma_quiesces, NULL },
+    [VU_DMA_UNMAP] =
+        { vus_on_dma_unmap, VU_DMA_UNMAP_SIZE, 0, vus_dma_quiesces, NULL },
+    [VU_DEVICE_GET_INFO] =
+        { on_device_info, VU_DEVICE_INFO_SIZE, 0, NULL, always },
+    [VU_DEVICE_GET_REGION_INFO] =
+        { vus_on_region_info, VU_REGION_INFO_SIZE, 0, NULL, always },
+    [VU_DEVICE_GET_REGION_IO_FDS] =
+        { vus_on_region_io_fds, VU_REGION_IO_FDS_SIZE, 0, NULL, always },
+    [VU_DEVICE_GET_IRQ_INFO] =
+        { vus_on_irq_info, VU_IRQ_INFO_SIZE, 0, NULL, always },
+    [VU_DEVICE_SET_IRQS] =
+        { vus_on_set_irqs, VU_IRQ_SET_SIZE, VU_MAX_MSG_FDS, NULL, irqs_silent },
+    [VU_REGION_READ] =
+        { vus_on_region_read, VU_REGION_ACCESS_SIZE, 0, NULL, NULL },
+    [VU_REGION_WRITE] =
+        { vus_on_region_write, VU_REGION_ACCESS_SIZE, 0, vus_region_write_quiesces, NULL },
+    [VU_REGION_WRITE_MULTI] =
+        { vus_on_write_multi, VU_WRITE_MULTI_SIZE, 0, vus_write_multi_quiesces, NULL },
+    [VU_DEVICE_RESET] =
+        { vus_on_device_reset, 0, 0, always, NULL },
+    [VU_DEVICE_FEATURE] =
+        { vus_on_feature, VU_FEATURE_SIZE, 0, vus_feature_quiesces, NULL },
+    [VU_MIG_DATA_READ] =
+        { vus_on_mig_data_read, VU_MIG_DATA_SIZE, 0, NULL, NULL },
+    [VU_MIG_DATA_WRITE] =
+        { vus_on_mig_data_write, VU_MIG_DATA_SIZE, 0, NULL, NULL },
 };
 /* clang-format on */
 
@@ -103,7 +118,7 @@ struct vu_writer vus_reply_body(struct vus_reply *reply, size_t len)
     uint8_t *at = vu_buffer_extend(reply->out, len);
 
     if (at == NULL)
-        return (struct vu_writer){ .err = -ENOBUFS };
+        return (struct vu_writer){ .err = -errno };     /* ENOBUFS: above the limit */
     return vu_writer(at, len);
 }
 
@@ -182,9 +197,7 @@ static int refuse_unknown(struct vfu_ctx *ctx, const struct vu_message *m)
         return refuse(ctx, m, -EINVAL, "no such command");
     if (info->direction != VU_TO_SERVER)
         return refuse(ctx, m, -EINVAL, "only a server sends this");
-    if (m->h.command == VU_VERSION)
-        return refuse(ctx, m, -EINVAL, "comes once, as the first message");
-    return refuse(ctx, m, -ENOTSUP, "not supported");
+    return refuse(ctx, m, -EINVAL, "comes once, as the first message");     /* VERSION */
 }
 
 /* The rules that the table holds. 0 or negative errno. */
@@ -306,6 +319,14 @@ bool vus_may_wait(const struct vfu_ctx *ctx, const struct vu_message *m)
 
     return ctx->quiesce.cb != NULL && c != NULL && c->quiesce != NULL &&
            c->quiesce(ctx, m);
+}
+
+bool vus_may_cross(const struct vfu_ctx *ctx, const struct vu_message *m)
+{
+    const struct command *c = find(m->h.command);
+
+    return vu_header_type(&m->h) == VU_F_TYPE_COMMAND && c != NULL && c->cross != NULL &&
+           c->cross(ctx, m);
 }
 
 void vus_refuse_framing(struct vfu_ctx *ctx, struct vu_message *m,

@@ -56,6 +56,10 @@ void vus_resumed(struct vfu_ctx *ctx);
  * what is ready to be sent should leave before. */
 bool vus_may_wait(const struct vfu_ctx *ctx, const struct vu_message *m);
 
+/* Whether any thread may pass it to vus_process(), while another thread or an outer
+ * call serves a command: it calls nothing but the log function. */
+bool vus_may_cross(const struct vfu_ctx *ctx, const struct vu_message *m);
+
 /* The reply to a header that cannot be trusted (m->h as it came). */
 void vus_refuse_framing(struct vfu_ctx *ctx, struct vu_message *m,
                         struct vus_reply *reply);

@@ -1,135 +1,205 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * DMA windows: DMA_MAP and DMA_UNMAP by the client, look-up by the device.
+ * DMA windows: what DMA_MAP and DMA_UNMAP do, see dma.h. How windows are looked up
+ * is in sgl.c, how their memory comes about in mapping.c.
  *
- * From the top: the table, one window's memory, the commands, the public
- * functions. Only the first part knows how windows are stored.
+ * From the top: memory of windows, pins, the life of one window, the commands,
+ * the public function.
  */
 #include "libserver/dma.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "libserver/context.h"
+#include "libserver/dirty.h"
 #include "libserver/dispatch.h"
 
+_Static_assert(sizeof(struct vus_window) == 64, "one cache line");
+_Static_assert(sizeof(struct vus_window_slab) + 64 <= 1u << VUS_WINDOW_SLAB_LOG,
+               "a slab begins at each multiple of that");
 _Static_assert(sizeof(struct dma_sg) == 40, "users lay out arrays of it");
+_Static_assert(offsetof(struct dma_sg, writeable) == 32, "as users see it");
 
-/* --------------------------------------------------------------- table -- */
+/* ------------------------------------------------------ table and memory -- */
 
-#define FIRST_ROOM 16u      /* slots */
+#define MAX_SLABS (1u << (32 - VUS_SLAB_PLACES_LOG))
 
-/* Slot i; only for tables that have memory. */
-static struct vus_dma_slot *slot_at(const struct vus_dma *dma, size_t i)
+void vus_dma_init(struct vus_dma *dma)
 {
-    return &dma->array[dma->head + i];
-}
-
-/* Index of the first window that ends at or behind addr; n if there is none. */
-static size_t find_from(const struct vus_dma *dma, uint64_t addr)
-{
-    size_t low = 0;
-    size_t high = dma->n;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-
-        if (slot_at(dma, mid)->last < addr)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-/* Room for one more at the end. 0 or -ENOMEM. */
-static int make_room(struct vus_dma *dma)
-{
-    struct vus_dma_slot *array;
-    size_t room = dma->room == 0 ? FIRST_ROOM : 2 * dma->room;
-
-    if (dma->head + dma->n < dma->room)
-        return 0;
-    if (dma->head > dma->room / 2) {
-        memmove(dma->array, slot_at(dma, 0), dma->n * sizeof(*dma->array));
-        dma->head = 0;
-        return 0;
-    }
-    array = reallocarray(dma->array, room, sizeof(*array));
-    if (array == NULL)
-        return -ENOMEM;
-    dma->array = array;
-    dma->room = room;
-    return 0;
-}
-
-static int table_insert(struct vus_dma *dma, const struct vus_dma_slot *slot)
-{
-    size_t i = find_from(dma, slot->first);
-    int err = make_room(dma);
-
-    if (err != 0)
-        return err;
-    memmove(slot_at(dma, i + 1), slot_at(dma, i), (dma->n - i) * sizeof(*slot));
-    *slot_at(dma, i) = *slot;
-    dma->n++;
-    return 0;
-}
-
-static void table_remove(struct vus_dma *dma, size_t i)
-{
-    dma->n--;
-    if (i == 0)
-        dma->head++;
-    else
-        memmove(slot_at(dma, i), slot_at(dma, i + 1), (dma->n - i) * sizeof(*dma->array));
-    if (dma->n == 0)
-        dma->head = 0;
-}
-
-static bool table_overlaps(const struct vus_dma *dma, uint64_t first, uint64_t last)
-{
-    size_t i = find_from(dma, first);
-
-    return i < dma->n && slot_at(dma, i)->first <= last;
+    *dma = (struct vus_dma){ .n_made = VUS_SLAB_WINDOWS };
+    vus_table_init(&dma->table);
 }
 
 void vus_dma_done(struct vus_dma *dma)
 {
-    assert(dma->n == 0);
-    while (dma->stuck != NULL) {    /* their memory goes with the process */
-        struct vus_window *w = dma->stuck;
+    void **slabs = vus_slabs_list(&dma->slabs);
 
-        dma->stuck = w->next;
-        free(w);
+    assert(dma->n == 0);
+    for (uint32_t i = 0; i < dma->slabs.n; i++) {
+        struct vus_window_slab *slab = slabs[i];
+
+        free(atomic_load_explicit(&slab->bitmaps, memory_order_relaxed));
     }
-    free(dma->array);
-    *dma = (struct vus_dma){ 0 };
+    vus_slabs_done(&dma->slabs);
+    vus_table_done(&dma->table);
+    vus_mappings_done(&dma->mappings);
+}
+
+/* Memory for one more window, or NULL. */
+static struct vus_window *window_take(struct vus_dma *dma)
+{
+    struct vus_window_slab *slab;
+    struct vus_window *w = dma->free;
+
+    if (w != NULL) {
+        dma->free = vus_window_slab(w)->side[vus_window_place(w)].free;
+        return w;
+    }
+    if (dma->n_made == VUS_SLAB_WINDOWS) {
+        if (vus_slabs_add(&dma->slabs, (size_t)1 << VUS_WINDOW_SLAB_LOG, sizeof(*slab),
+                          MAX_SLABS) != 0)
+            return NULL;
+        slab = vus_slabs_list(&dma->slabs)[dma->slabs.n - 1];
+        atomic_init(&slab->bitmaps, NULL);
+        slab->index = dma->slabs.n - 1;
+        dma->n_made = 0;
+    }
+    slab = vus_slabs_list(&dma->slabs)[dma->slabs.n - 1];
+    w = &slab->windows[dma->n_made++];
+    atomic_init(&w->generation, 0);
+    atomic_init(&w->pins, 0);
+    return w;
+}
+
+static void window_give_back(struct vus_dma *dma, struct vus_window *w)
+{
+    vus_window_slab(w)->side[vus_window_place(w)].free = dma->free;
+    dma->free = w;
+}
+
+/* By which the table knows it. */
+static uint32_t window_number(const struct vus_window *w)
+{
+    return vus_window_slab(w)->index << VUS_SLAB_PLACES_LOG |
+           (uint32_t)vus_window_place(w);
+}
+
+/* The first window at or behind addr. */
+static struct vus_window *window_behind(const struct vus_dma *dma, uint64_t addr)
+{
+    uint32_t number;
+
+    if (!vus_table_ceiling(&dma->table, addr, &number))
+        return NULL;
+    return vus_window_at(vus_slabs_list(&dma->slabs), number);
+}
+
+struct vus_window *vus_dma_from(const struct vus_dma *dma, uint64_t addr)
+{
+    struct vus_try try = { .n = 0 };
+    uint64_t seq = vus_table_enter(&dma->table, &try);
+    struct vus_window *w = NULL;
+    uint32_t number;
+
+    if (vus_table_floor(&dma->table, seq, addr, &number))
+        w = vus_window_at(vus_slabs_list(&dma->slabs), number);
+    vus_table_leave(&dma->table, seq, &try);    /* nobody else changes it */
+    return w != NULL && vus_window_last(w) >= addr ? w : window_behind(dma, addr);
+}
+
+struct vus_window *vus_dma_next(const struct vus_dma *dma, const struct vus_window *w)
+{
+    uint64_t last = vus_window_last(w);
+
+    return last == UINT64_MAX ? NULL : window_behind(dma, last + 1);
+}
+
+int vus_window_set_bitmap(struct vus_dma *dma, struct vus_window *w,
+                          struct vus_bitmap *b)
+{
+    struct vus_window_slab *slab = vus_window_slab(w);
+    _Atomic(struct vus_bitmap *) *bitmaps =
+        atomic_load_explicit(&slab->bitmaps, memory_order_relaxed);
+
+    (void)dma;
+    if (bitmaps == NULL && b == NULL)
+        return 0;
+    if (bitmaps == NULL) {
+        bitmaps = calloc(VUS_SLAB_WINDOWS, sizeof(*bitmaps));
+        if (bitmaps == NULL)
+            return -ENOMEM;
+        atomic_store_explicit(&slab->bitmaps, bitmaps, memory_order_release);
+    }
+    atomic_store_explicit(&bitmaps[vus_window_place(w)], b, memory_order_release);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- pins -- */
+
+/* A pin counts before it looks at the generation, and the remover looks at pins
+ * after it has changed the generation. Both modify pins to do so, and
+ * modifications of one object have an order: either the remover finds the pin,
+ * or the pin finds the window gone. */
+
+static long futex(_Atomic uint32_t *at, int op, uint32_t value)
+{
+    return syscall(SYS_futex, at, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+struct vus_window *vus_window_pin(const dma_sg_t *sg, int *err)
+{
+    struct vus_window *w = vus_sg_window(sg);
+
+    if (w == NULL) {
+        *err = -EINVAL;
+        return NULL;
+    }
+    if (vus_window_generation(w) == sg->generation) {   /* do not disturb a remover */
+        atomic_fetch_add_explicit(&w->pins, 1, memory_order_acq_rel);
+        if (vus_window_generation(w) == sg->generation)
+            return w;
+        vus_window_unpin(w);
+    }
+    *err = -EFAULT;
+    return NULL;
+}
+
+void vus_window_unpin(struct vus_window *w)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&w->pins, 1, memory_order_acq_rel);
+
+    if (before == (VUS_WINDOW_AWAITED | 1))
+        futex(&w->pins, FUTEX_WAKE, INT_MAX);
+}
+
+bool vus_window_idle(struct vus_window *w)
+{
+    return atomic_fetch_or_explicit(&w->pins, 0, memory_order_acq_rel) == 0;
+}
+
+/* Wait until nobody has it pinned. The library's own copies are all that it takes;
+ * outdated entries pin for an instant at most. */
+static void await_pins(struct vus_window *w)
+{
+    uint32_t now = atomic_fetch_or_explicit(&w->pins, VUS_WINDOW_AWAITED,
+                                            memory_order_acq_rel) | VUS_WINDOW_AWAITED;
+
+    while (now != VUS_WINDOW_AWAITED) {
+        futex(&w->pins, FUTEX_WAIT, now);   /* returns at once if it has changed */
+        now = atomic_load_explicit(&w->pins, memory_order_acquire);
+    }
+    atomic_fetch_and_explicit(&w->pins, ~VUS_WINDOW_AWAITED, memory_order_acq_rel);
 }
 
 /* -------------------------------------------------------------- window -- */
-
-static size_t system_page(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Bytes of a page of the file: 2 MiB for 2 MiB huge pages. */
-static size_t file_page(const struct stat *st)
-{
-    size_t page = st->st_blksize > 0 ? (size_t)st->st_blksize : 0;
-
-    /* Some file systems report a preferred size that is no page size. */
-    if (page < system_page() || (page & (page - 1)) != 0)
-        return system_page();
-    return page;
-}
 
 static uint32_t protection(uint32_t flags)
 {
@@ -137,109 +207,27 @@ static uint32_t protection(uint32_t flags)
            ((flags & VU_DMA_WRITEABLE) != 0 ? PROT_WRITE : 0);
 }
 
-/* Map the window's part of fd. The first page may start before the window. */
-static int map_memory(struct vus_window *w, int fd, uint64_t offset)
+/* Who follows an outdated entry may be reading. Each store releases: a reader that
+ * sees one of them sees the table or the generation changed. */
+static void info_set(vfu_dma_info_t *info, const struct vu_dma_map *map,
+                     const struct vus_backing *b)
 {
-    vfu_dma_info_t *info = &w->info;
-    uint64_t before = offset & (info->page_size - 1);
-    size_t len = (before + info->iova.iov_len + info->page_size - 1) &
-                 ~(info->page_size - 1);
-    void *at = mmap(NULL, len, (int)info->prot, MAP_SHARED, fd, (off_t)(offset - before));
-
-    if (at == MAP_FAILED)
-        return -errno;
-    madvise(at, len, MADV_DONTDUMP);    /* a core dump is no place for guest memory */
-    info->mapping = (struct iovec){ .iov_base = at, .iov_len = len };
-    info->vaddr = (uint8_t *)at + before;
-    return 0;
+    __atomic_store_n(&info->iova.iov_base, (void *)(uintptr_t)map->address,
+                     __ATOMIC_RELEASE);
+    __atomic_store_n(&info->iova.iov_len, map->size, __ATOMIC_RELEASE);
+    __atomic_store_n(&info->vaddr, b->vaddr, __ATOMIC_RELEASE);
+    __atomic_store_n(&info->prot, protection(map->flags), __ATOMIC_RELEASE);
+    info->mapping = b->pages;       /* only the device reads these */
+    info->page_size = b->page_size;
 }
 
-/* For a window that is read and written as a file. */
-static int check_file_access(int fd, uint32_t prot)
+/* A window that is in no table yet. fd is taken over, -1: none. NULL with *err set
+ * on failure. */
+static struct vus_window *window_new(struct vus_dma *dma, const struct vu_dma_map *map,
+                                     int fd, int *err)
 {
-    int mode = fcntl(fd, F_GETFL);
-
-    if (mode < 0)
-        return -errno;
-    mode &= O_ACCMODE;
-    if (((prot & PROT_READ) != 0 && mode == O_WRONLY) ||
-        ((prot & PROT_WRITE) != 0 && mode == O_RDONLY))
-        return -EACCES;
-    return 0;
-}
-
-/* Give the window its memory. fd (taken over also on failure, -1: none) stays
- * open only where it is needed: not for a mapping. */
-static int attach_memory(struct vus_window *w, const struct vu_dma_map *map, int fd)
-{
-    struct stat st;
-    int err = 0;
-
-    w->info.page_size = system_page();
-    if (fd == -1)
-        return 0;
-    if (fstat(fd, &st) != 0)
-        err = -errno;
-    else if (S_ISREG(st.st_mode) && map->offset + map->size > (uint64_t)st.st_size)
-        err = -EINVAL;      /* access behind the end would raise SIGBUS */
-    if (err == 0)
-        w->info.page_size = file_page(&st);
-    /* Without access there is nothing to map: its pages would only fault. */
-    if (err == 0 && w->info.prot != 0) {
-        err = (map->flags & VU_DMA_FILE_IO) != 0 ? check_file_access(fd, w->info.prot)
-                                                 : map_memory(w, fd, map->offset);
-    }
-    if (err == 0 && (map->flags & VU_DMA_FILE_IO) != 0)
-        w->fd = fd;
-    else
-        close(fd);
-    return err;
-}
-
-/* False: the kernel would have to split a mapping and has no room for another. */
-static bool window_free(struct vus_window *w)
-{
-    if (w->fd != -1)
-        close(w->fd);
-    w->fd = -1;
-    if (w->info.mapping.iov_base != NULL &&
-        munmap(w->info.mapping.iov_base, w->info.mapping.iov_len) != 0)
-        return false;
-    free(w);
-    return true;
-}
-
-/* Try again what could not be unmapped: there may be room now. */
-static void free_stuck(struct vus_dma *dma)
-{
-    struct vus_window **at = &dma->stuck;
-
-    while (*at != NULL) {
-        struct vus_window *w = *at;
-        struct vus_window *next = w->next;
-
-        if (window_free(w))
-            *at = next;
-        else
-            at = &w->next;
-    }
-}
-
-/* Done with a window that is in no table. */
-static void release(struct vus_dma *dma, struct vus_window *w)
-{
-    if (window_free(w)) {
-        free_stuck(dma);
-        return;
-    }
-    w->next = dma->stuck;
-    dma->stuck = w;
-}
-
-/* fd is taken over. NULL with *err set on failure. */
-static struct vus_window *window_new(const struct vu_dma_map *map, int fd, int *err)
-{
-    struct vus_window *w = calloc(1, sizeof(*w));
+    struct vus_window *w = window_take(dma);
+    struct vus_backing backing;
 
     if (w == NULL) {
         if (fd != -1)
@@ -247,34 +235,60 @@ static struct vus_window *window_new(const struct vu_dma_map *map, int fd, int *
         *err = -ENOMEM;
         return NULL;
     }
-    w->fd = -1;
-    w->info.iova.iov_base = (void *)(uintptr_t)map->address;
-    w->info.iova.iov_len = map->size;
-    w->info.prot = protection(map->flags);
-    *err = attach_memory(w, map, fd);
+    *err = vus_mapping_get(&dma->mappings, fd, map->offset, map->size,
+                           (int)protection(map->flags),
+                           (map->flags & VU_DMA_FILE_IO) != 0, &backing);
     if (*err != 0) {
-        free(w);        /* it has got nothing */
+        window_give_back(dma, w);
         return NULL;
     }
+    info_set(&w->info, map, &backing);
+    vus_window_slab(w)->side[vus_window_place(w)].mapping = backing.mapping;
     return w;
 }
 
-/* Tell the device, then let go. The window can be looked up until the device
- * has been told. */
-static void drop_window(struct vfu_ctx *ctx, size_t i)
+/* Done with a window that is in no table and that nobody has pinned. */
+static void window_end(struct vfu_ctx *ctx, struct vus_window *w)
 {
-    struct vus_window *w = slot_at(&ctx->dma, i)->window;
+    struct vus_mapping *mapping = vus_window_mapping(w);
 
+    vus_dirty_window_gone(ctx, w);
+    window_give_back(&ctx->dma, w);
+    vus_mapping_put(&ctx->dma.mappings, mapping);
+}
+
+/* Let others find the window. 0 or -ENOMEM. */
+static int window_enter(struct vfu_ctx *ctx, struct vus_window *w)
+{
+    int err = vus_dirty_window_added(ctx, w);
+
+    if (err == 0)
+        err = vus_table_insert(&ctx->dma.table, vus_window_first(w), window_number(w));
+    if (err == 0)
+        ctx->dma.n++;
+    return err;
+}
+
+/* Tell the device, which can look the window up until it has been told. Then nobody
+ * finds it any more, or works on it. */
+static void window_leave(struct vfu_ctx *ctx, struct vus_window *w)
+{
     if (ctx->dma.on_unregister != NULL)
         ctx->dma.on_unregister(ctx, &w->info);
-    table_remove(&ctx->dma, i);
-    release(&ctx->dma, w);
+    vus_table_remove(&ctx->dma.table, vus_window_first(w));
+    ctx->dma.n--;
+    atomic_fetch_add_explicit(&w->generation, 1, memory_order_acq_rel);
+    await_pins(w);
 }
 
 void vus_dma_drop_all(struct vfu_ctx *ctx)
 {
-    while (ctx->dma.n != 0)
-        drop_window(ctx, 0);
+    struct vus_window *w;
+
+    while ((w = vus_dma_from(&ctx->dma, 0)) != NULL) {
+        window_leave(ctx, w);
+        window_end(ctx, w);
+    }
 }
 
 /* ------------------------------------------------------------ commands -- */
@@ -317,10 +331,11 @@ static int check_map(struct vfu_ctx *ctx, const struct vu_dma_map *map, bool has
 static int check_place(struct vfu_ctx *ctx, const struct vu_dma_map *map)
 {
     const struct vus_dma *dma = &ctx->dma;
+    const struct vus_window *w = vus_dma_from(dma, map->address);
 
-    if (table_overlaps(dma, map->address, map->address + (map->size - 1)))
+    if (w != NULL && vus_window_first(w) <= map->address + (map->size - 1))
         return vus_refuse(ctx, -EEXIST, "DMA_MAP: a window is at %#llx already",
-                          (unsigned long long)map->address);
+                          (unsigned long long)vus_window_first(w));
     if (dma->n >= dma->max || dma->n >= ctx->session.max_dma_maps)
         return vus_refuse(ctx, -EINVAL, "DMA_MAP: %zu windows are the limit", dma->n);
     return 0;
@@ -329,23 +344,20 @@ static int check_place(struct vfu_ctx *ctx, const struct vu_dma_map *map)
 /* fd is taken over, -1: none. */
 static int map_window(struct vfu_ctx *ctx, const struct vu_dma_map *map, int fd)
 {
-    struct vus_dma_slot slot = {
-        .first = map->address,
-        .last = map->address + (map->size - 1),
-    };
+    struct vus_window *w;
     int err;
 
-    slot.window = window_new(map, fd, &err);
-    if (slot.window == NULL)
+    w = window_new(&ctx->dma, map, fd, &err);
+    if (w == NULL)
         return vus_refuse(ctx, err, "DMA_MAP: cannot map %#llx bytes of the file: %s",
                           (unsigned long long)map->size, strerrordesc_np(-err));
-    err = table_insert(&ctx->dma, &slot);
+    err = window_enter(ctx, w);
     if (err != 0) {
-        release(&ctx->dma, slot.window);
+        window_end(ctx, w);
         return err;
     }
     if (ctx->dma.on_register != NULL)
-        ctx->dma.on_register(ctx, &slot.window->info);
+        ctx->dma.on_register(ctx, &w->info);
     return 0;
 }
 
@@ -370,34 +382,54 @@ static int check_unmap(struct vfu_ctx *ctx, const struct vu_dma_unmap *unmap)
 {
     if (unmap->argsz < VU_DMA_UNMAP_SIZE)
         return vus_refuse(ctx, -EINVAL, "DMA_UNMAP: argsz %u is too small", unmap->argsz);
-    if (unmap->flags != 0 && unmap->flags != VU_DMA_UNMAP_ALL)
+    if (unmap->flags != 0 && unmap->flags != VU_DMA_UNMAP_ALL &&
+        unmap->flags != VU_DMA_UNMAP_GET_DIRTY_BITMAP)
         return vus_refuse(ctx, -EINVAL, "DMA_UNMAP: flags %#x", unmap->flags);
     if (unmap->flags == VU_DMA_UNMAP_ALL && (unmap->address != 0 || unmap->size != 0))
         return vus_refuse(ctx, -EINVAL, "DMA_UNMAP: a range together with ALL");
+    if (unmap->flags == VU_DMA_UNMAP_GET_DIRTY_BITMAP && !vus_dirty_on(ctx))
+        return vus_refuse(ctx, -EINVAL, "DMA_UNMAP: a bitmap while nothing is logged");
     return 0;
 }
 
-/* The window at i is that range, no more and no less. */
-static bool is_window(const struct vus_dma *dma, size_t i, uint64_t address,
-                      uint64_t size)
+/* The request, as its reply repeats it. */
+static int unmap_answer(const struct vu_dma_unmap *unmap, struct vus_reply *reply)
 {
-    return i < dma->n && slot_at(dma, i)->first == address && size != 0 &&
-           slot_at(dma, i)->last - address == size - 1;
+    struct vu_writer w = vus_reply_body(reply, VU_DMA_UNMAP_SIZE);
+
+    return vu_encode_dma_unmap(&w, unmap);
 }
 
-static int unmap_windows(struct vfu_ctx *ctx, const struct vu_dma_unmap *unmap)
+/* The window that is this range, no more and no less, or NULL. */
+static struct vus_window *exact_window(const struct vus_dma *dma, uint64_t address,
+                                       uint64_t size)
 {
-    size_t i = find_from(&ctx->dma, unmap->address);
+    struct vus_window *w = vus_dma_from(dma, address);
 
-    if (unmap->flags == VU_DMA_UNMAP_ALL) {
-        vus_dma_drop_all(ctx);
-        return 0;
-    }
-    if (!is_window(&ctx->dma, i, unmap->address, unmap->size))
+    return w != NULL && vus_window_first(w) == address && vus_window_length(w) == size
+               ? w : NULL;
+}
+
+/* The answer comes first: when it cannot be given, the window stays. */
+static int unmap_window(struct vfu_ctx *ctx, const struct vu_dma_unmap *unmap,
+                        struct vus_reply *reply)
+{
+    struct vus_window *w = exact_window(&ctx->dma, unmap->address, unmap->size);
+    bool bitmap = (unmap->flags & VU_DMA_UNMAP_GET_DIRTY_BITMAP) != 0;
+    int err;
+
+    if (w == NULL)
         return vus_refuse(ctx, -ENOENT, "DMA_UNMAP: no window of %#llx bytes at %#llx",
                           (unsigned long long)unmap->size,
                           (unsigned long long)unmap->address);
-    drop_window(ctx, i);
+    err = bitmap ? vus_dirty_unmap_report(ctx, w, unmap, reply)
+                 : unmap_answer(unmap, reply);
+    if (err != 0)
+        return err;
+    window_leave(ctx, w);
+    if (bitmap)
+        vus_dirty_unmap_rest(ctx, w, unmap, reply);
+    window_end(ctx, w);
     return 0;
 }
 
@@ -405,17 +437,18 @@ int vus_on_dma_unmap(struct vfu_ctx *ctx, struct vu_message *m, struct vus_reply
 {
     struct vu_reader r = vu_reader(m->body, m->body_len);
     struct vu_dma_unmap unmap;
-    struct vu_writer w;
     int err = vu_decode_dma_unmap(&r, &unmap);
 
     if (err == 0)
         err = check_unmap(ctx, &unmap);
-    if (err == 0 && ctx->dma.enabled)
-        err = unmap_windows(ctx, &unmap);
     if (err != 0)
         return err;
-    w = vus_reply_body(reply, VU_DMA_UNMAP_SIZE);
-    return vu_encode_dma_unmap(&w, &unmap);
+    if (ctx->dma.enabled && unmap.flags != VU_DMA_UNMAP_ALL)
+        return unmap_window(ctx, &unmap, reply);
+    err = unmap_answer(&unmap, reply);
+    if (err == 0)
+        vus_dma_drop_all(ctx);  /* without DMA there are none */
+    return err;
 }
 
 /* -------------------------------------------------------------- public -- */
@@ -432,110 +465,4 @@ int vfu_setup_device_dma(vfu_ctx_t *ctx, size_t max_regions,
     ctx->dma.on_register = dma_register;
     ctx->dma.on_unregister = dma_unregister;
     return 0;
-}
-
-size_t dma_sg_size(void)
-{
-    return sizeof(struct dma_sg);
-}
-
-/* The part of [addr, last] that lies in the window. */
-static void fill_sg(dma_sg_t *sg, const struct vus_dma_slot *slot, uint64_t addr,
-                    uint64_t last, int prot)
-{
-    uint64_t end = last < slot->last ? last : slot->last;
-
-    *sg = (dma_sg_t){
-        .dma_addr = slot->window->info.iova.iov_base,
-        .region = slot->window,
-        .length = end - addr + 1,
-        .offset = addr - slot->first,
-        .writeable = (prot & PROT_WRITE) != 0,
-    };
-}
-
-/* One entry per window crossed; no more than max are written. Number of
- * windows, or negative errno. */
-static int64_t cross_windows(const struct vus_dma *dma, uint64_t addr, uint64_t last,
-                             dma_sg_t *sgl, size_t max, int prot)
-{
-    size_t i = find_from(dma, addr);
-    size_t n = 0;
-
-    for (;; i++, n++) {
-        const struct vus_dma_slot *slot;
-
-        if (i == dma->n || slot_at(dma, i)->first > addr)
-            return -ENOENT;
-        slot = slot_at(dma, i);
-        if (((uint32_t)prot & (PROT_READ | PROT_WRITE) & ~slot->window->info.prot) != 0)
-            return -EACCES;
-        if (n < max)
-            fill_sg(&sgl[n], slot, addr, last, prot);
-        if (slot->last >= last)
-            return (int64_t)n + 1;
-        addr = slot->last + 1;
-    }
-}
-
-int vfu_addr_to_sgl(vfu_ctx_t *ctx, vfu_dma_addr_t dma_addr, size_t len, dma_sg_t *sgl,
-                    size_t max_nr_sgs, int prot)
-{
-    uint64_t addr = (uintptr_t)dma_addr;
-    int64_t n;
-
-    assert(ctx != NULL);
-    if (!ctx->dma.enabled) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (len == 0) {
-        errno = 0;
-        return 0;
-    }
-    n = len - 1 > UINT64_MAX - addr
-            ? -ENOENT
-            : cross_windows(&ctx->dma, addr, addr + (len - 1), sgl, max_nr_sgs, prot);
-    errno = n < 0 ? (int)-n : 0;
-    if (n < 0)
-        return -1;
-    return (uint64_t)n <= max_nr_sgs ? (int)n : (int)(-n - 1);
-}
-
-int vfu_sgl_get(vfu_ctx_t *ctx, dma_sg_t *sgl, struct iovec *iov, size_t cnt, int flags)
-{
-    assert(ctx != NULL);
-    (void)ctx;
-    if (cnt == 0 || flags != 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    for (size_t i = 0; i < cnt; i++) {
-        const struct vus_window *w = sgl[i].region;
-
-        if (w == NULL || w->info.vaddr == NULL) {
-            errno = w == NULL ? EINVAL : EFAULT;
-            return -1;
-        }
-        iov[i].iov_base = (uint8_t *)w->info.vaddr + sgl[i].offset;
-        iov[i].iov_len = sgl[i].length;
-    }
-    return 0;
-}
-
-void vfu_sgl_put(vfu_ctx_t *ctx, dma_sg_t *sgl, struct iovec *iov, size_t cnt)
-{
-    /* No reference was taken: an entry lives as long as its window. */
-    assert(ctx != NULL);
-    (void)ctx;
-    (void)sgl;
-    (void)iov;
-    (void)cnt;
-}
-
-bool vfu_sg_is_mappable(vfu_ctx_t *ctx, dma_sg_t *sg)
-{
-    assert(ctx != NULL);
-    (void)ctx;
-    return sg->region != NULL && sg->region->info.vaddr != NULL;
 }

@@ -4,18 +4,21 @@
  * negotiation. Runs once a connection, so nothing here must be fast.
  *
  * The reply states our limits always, since a client that is not told would
- * assume the defaults; it states no feature. It is short: one client gives the
- * reply no more room than its own proposal took.
+ * assume the defaults; features only when the client proposed them. It is short:
+ * one client gives the reply no more room than its own proposal took.
  */
 #include "libserver/negotiate.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "libserver/context.h"
 #include "libserver/dispatch.h"
 #include "wire/caps.h"
 
-#define REPLY_JSON_MAX 160u     /* bytes: the three limits as compact JSON */
+#define REPLY_JSON_MAX 320u     /* bytes: limits and features as compact JSON */
 
 void vus_session_init(struct vus_session *s)
 {
@@ -23,7 +26,58 @@ void vus_session_init(struct vus_session *s)
         .max_msg_fds = VU_DEFAULT_MAX_MSG_FDS,
         .max_data_xfer_size = VU_DEFAULT_MAX_DATA_XFER,
         .max_dma_maps = VU_DEFAULT_MAX_DMA_MAPS,
+        .twin = -1,
+        .twin_peer = -1,
     };
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd != -1)
+        close(*fd);
+    *fd = -1;
+}
+
+void vus_session_done(struct vus_session *s)
+{
+    close_fd(&s->twin);
+    close_fd(&s->twin_peer);
+    vus_session_init(s);
+}
+
+void vus_session_sent(struct vus_session *s)
+{
+    close_fd(&s->twin_peer);
+}
+
+int vus_session_take_twin(struct vus_session *s)
+{
+    int fd = s->twin;
+
+    s->twin = -1;
+    return fd;
+}
+
+/* A second socket for DMA by message, if the client proposed one and takes descriptors.
+ * Without one, those messages travel on the first. */
+static void open_twin(struct vfu_ctx *ctx, struct vus_session *s,
+                      const struct vu_caps *caps)
+{
+    int fds[2];
+
+    if (!caps->has_twin_socket || !caps->twin_socket || caps->max_msg_fds == 0)
+        return;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+        vfu_log(ctx, LOG_ERR, "no twin socket: %s", strerrorname_np(errno));
+        return;
+    }
+    s->twin = fds[0];
+    s->twin_peer = fds[1];
+}
+
+static uint64_t page_size(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* A limit that stops everything is as bad as a wrong one. */
@@ -34,6 +88,10 @@ static int check_caps(struct vfu_ctx *ctx, const struct vu_caps *caps)
                           VUS_CLIENT_MAX_MSG_FDS);
     if (caps->max_data_xfer_size == 0)
         return vus_refuse(ctx, -EINVAL, "VERSION: max_data_xfer_size is 0");
+    if (vus_migratable(&ctx->migration) && caps->migration_pgsize != 0 &&
+        caps->migration_pgsize != page_size())
+        return vus_refuse(ctx, -EINVAL, "VERSION: migration.pgsize is %llu",
+                          (unsigned long long)caps->migration_pgsize);
     return 0;
 }
 
@@ -43,7 +101,7 @@ static uint64_t window_limit(const struct vfu_ctx *ctx, uint64_t proposed)
     return ctx->dma.enabled && ctx->dma.max < proposed ? ctx->dma.max : proposed;
 }
 
-static int print_caps(const struct vfu_ctx *ctx, uint64_t max_dma_maps, char *json,
+static int print_caps(const struct vfu_ctx *ctx, const struct vus_session *s, char *json,
                       size_t room)
 {
     struct vu_caps caps = {
@@ -51,8 +109,17 @@ static int print_caps(const struct vfu_ctx *ctx, uint64_t max_dma_maps, char *js
         .max_msg_fds = VUS_MAX_MSG_FDS,
         .has_max_data_xfer_size = true,
         .max_data_xfer_size = VUS_MAX_DATA_XFER,
-        .has_max_dma_maps = ctx->dma.enabled && max_dma_maps != 0,
-        .max_dma_maps = max_dma_maps,
+        .has_max_dma_maps = ctx->dma.enabled && s->max_dma_maps != 0,
+        .max_dma_maps = s->max_dma_maps,
+        .has_write_multiple = s->write_multiple,
+        .write_multiple = s->write_multiple,
+        .has_migration = s->migration_pgsize != 0,
+        .has_migration_pgsize = s->migration_pgsize != 0,
+        .migration_pgsize = s->migration_pgsize,
+        .has_twin_socket = s->twin != -1,
+        .twin_socket = s->twin != -1,
+        .has_fd_index = s->twin != -1,
+        .fd_index = 0,
     };
 
     return vu_caps_print(&caps, json, room);
@@ -63,7 +130,7 @@ static int answer(struct vfu_ctx *ctx, const struct vus_session *s,
                   struct vus_reply *reply)
 {
     char json[REPLY_JSON_MAX];
-    int len = print_caps(ctx, s->max_dma_maps, json, sizeof(json));
+    int len = print_caps(ctx, s, json, sizeof(json));
     struct vu_version version = {
         .minor = s->minor,
         .data = { (const uint8_t *)json, (size_t)len },
@@ -103,9 +170,20 @@ int vus_on_version(struct vfu_ctx *ctx, struct vu_message *m, struct vus_reply *
         .max_msg_fds = caps.max_msg_fds,
         .max_data_xfer_size = caps.max_data_xfer_size,
         .max_dma_maps = window_limit(ctx, caps.max_dma_maps),
+        .write_multiple = caps.write_multiple,
+        .migration_pgsize = caps.has_migration && vus_migratable(&ctx->migration)
+                                ? page_size() : 0,
+        .twin = -1,
+        .twin_peer = -1,
     };
+    open_twin(ctx, &s, &caps);
     err = answer(ctx, &s, reply);
-    if (err == 0)
-        ctx->session = s;
-    return err;
+    if (err != 0) {
+        vus_session_done(&s);
+        return err;
+    }
+    if (s.twin_peer != -1)
+        reply->fds[reply->n_fds++] = s.twin_peer;
+    ctx->session = s;
+    return 0;
 }

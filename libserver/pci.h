@@ -32,6 +32,7 @@ struct vus_pci_cap {
     uint16_t offset;
     uint16_t size;
     int flags;      /* VFU_CAP_FLAG_* */
+    uint16_t control;   /* MSI: Message Control, which decides the layout */
 };
 
 struct vus_pci {

@@ -101,17 +101,42 @@ static void write_masked(uint8_t *cap, const uint8_t *mask, const uint8_t *buf,
     }
 }
 
-/* Any bytes, in the layout with 64-bit addresses and mask bits. */
-static int write_msi(struct vfu_ctx *ctx, const struct vus_pci_cap *cap,
-                     const uint8_t *buf, size_t count, size_t at)
-{
-    static const uint8_t mask[VFIO_USER_PCI_CAP_MSI_SIZEOF] = {
-        [PCI_MSI_FLAGS]      = PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE,
-        [PCI_MSI_ADDRESS_LO] = 0xfc, 0xff, 0xff, 0xff,
+/* What a client may change, by whether addresses have 64 bits and vectors can be
+ * masked. All four layouts have room for the longest. */
+typedef uint8_t msi_mask[VFIO_USER_PCI_CAP_MSI_SIZEOF];
+static const msi_mask msi_masks[2][2] = {
+#define MSI_COMMON                                                       \
+    [PCI_MSI_FLAGS]      = PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE,   \
+    [PCI_MSI_ADDRESS_LO] = 0xfc, 0xff, 0xff, 0xff
+    [false][false] = {
+        MSI_COMMON,
+        [PCI_MSI_DATA_32]    = 0xff, 0xff,
+    },
+    [false][true] = {
+        MSI_COMMON,
+        [PCI_MSI_DATA_32]    = 0xff, 0xff,
+        [PCI_MSI_MASK_32]    = 0xff, 0xff, 0xff, 0xff,
+    },
+    [true][false] = {
+        MSI_COMMON,
+        [PCI_MSI_ADDRESS_HI] = 0xff, 0xff, 0xff, 0xff,
+        [PCI_MSI_DATA_64]    = 0xff, 0xff,
+    },
+    [true][true] = {
+        MSI_COMMON,
         [PCI_MSI_ADDRESS_HI] = 0xff, 0xff, 0xff, 0xff,
         [PCI_MSI_DATA_64]    = 0xff, 0xff,
         [PCI_MSI_MASK_64]    = 0xff, 0xff, 0xff, 0xff,
-    };
+    },
+#undef MSI_COMMON
+};
+
+/* Any bytes, in the layout that the capability had when it was added. */
+static int write_msi(struct vfu_ctx *ctx, const struct vus_pci_cap *cap,
+                     const uint8_t *buf, size_t count, size_t at)
+{
+    bool wide = cap->control & PCI_MSI_FLAGS_64BIT;
+    bool maskable = cap->control & PCI_MSI_FLAGS_MASKBIT;
     uint8_t *msi = ctx->pci.space + cap->offset;
 
     if (at == PCI_MSI_FLAGS) {
@@ -122,7 +147,7 @@ static int write_msi(struct vfu_ctx *ctx, const struct vus_pci_cap *cap,
         if (enable > 5 || enable > capable)
             return -EINVAL;
     }
-    write_masked(msi, mask, buf, count, at);
+    write_masked(msi, msi_masks[wide][maskable], buf, count, at);
     return 0;
 }
 
@@ -149,10 +174,7 @@ static int write_device_control(struct vfu_ctx *ctx, uint8_t *exp, uint16_t valu
     if (!reset)
         return 0;
     vfu_log(ctx, LOG_DEBUG, "function level reset");
-    errno = 0;
-    if (ctx->reset_cb != NULL && ctx->reset_cb(ctx, VFU_RESET_PCI_FLR) < 0)
-        return vus_callback_errno();
-    return 0;
+    return vus_reset_asked(ctx, VFU_RESET_PCI_FLR);
 }
 
 /* One register of two bytes at a time. */
@@ -416,6 +438,7 @@ static ssize_t add_capability(struct vfu_ctx *ctx, size_t pos, int flags,
     append(pci, last, extended, place);
     pci->caps[pci->n_caps++] = (struct vus_pci_cap){
         .kind = kind, .offset = (uint16_t)place, .size = (uint16_t)size, .flags = flags,
+        .control = kind->write == write_msi ? load16(data + PCI_MSI_FLAGS) : 0,
     };
     if (pci->realized && !extended)
         pci->space[PCI_STATUS] |= PCI_STATUS_CAP_LIST;

@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,8 +121,10 @@ int vfu_setup_region(vfu_ctx_t *ctx, int region_idx, size_t size,
         }
         region.n_areas = nr_mmap_areas != 0 ? nr_mmap_areas : 1;
     }
+    vus_lock_take(&ctx->shape);
     free(ctx->regions[region_idx].areas);
     ctx->regions[region_idx] = region;
+    vus_lock_give(&ctx->shape);
     return 0;
 }
 
@@ -255,22 +256,10 @@ static int call_device(struct vfu_ctx *ctx, const struct vu_region_access *a,
     return (size_t)done == a->count ? 0 : -EINVAL;
 }
 
-static bool aligned(const uint8_t *data)
-{
-    return (uintptr_t)data % alignof(max_align_t) == 0;
-}
-
-/* len aligned bytes that last until the next call; NULL: no memory. */
-static uint8_t *scratch(struct vfu_ctx *ctx, size_t len)
-{
-    vu_buffer_truncate(&ctx->scratch, 0);
-    return vu_buffer_extend(&ctx->scratch, len);
-}
-
 static int read_device(struct vfu_ctx *ctx, const struct vu_region_access *a,
                        uint8_t *data)
 {
-    uint8_t *buf = aligned(data) ? data : scratch(ctx, a->count);
+    uint8_t *buf = vus_aligned(data) ? data : vus_scratch(ctx, a->count);
     int err;
 
     if (buf == NULL)
@@ -286,13 +275,20 @@ static int write_device(struct vfu_ctx *ctx, const struct vu_region_access *a)
 {
     uint8_t *buf = (uint8_t *)(uintptr_t)a->data.data;  /* the message's, which is ours */
 
-    if (!aligned(buf)) {
-        buf = scratch(ctx, a->count);
+    if (!vus_aligned(buf)) {
+        buf = vus_scratch(ctx, a->count);
         if (buf == NULL)
             return -ENOMEM;
         memcpy(buf, a->data.data, a->count);
     }
     return call_device(ctx, a, buf, true);
+}
+
+int vus_region_write_one(struct vfu_ctx *ctx, const struct vu_region_access *a)
+{
+    int err = check_access(ctx, a, VFU_REGION_FLAG_WRITE);
+
+    return err == 0 ? write_device(ctx, a) : err;
 }
 
 int vus_on_region_read(struct vfu_ctx *ctx, struct vu_message *m, struct vus_reply *reply)
@@ -323,9 +319,7 @@ int vus_on_region_write(struct vfu_ctx *ctx, struct vu_message *m,
 
     if (err != 0)
         return vus_refuse(ctx, err, "REGION_WRITE: length and count disagree");
-    err = check_access(ctx, &a, VFU_REGION_FLAG_WRITE);
-    if (err == 0)
-        err = write_device(ctx, &a);
+    err = vus_region_write_one(ctx, &a);
     if (err != 0)
         return err;
     a.data = (struct vu_bytes){ 0 };

@@ -40,5 +40,12 @@ int vus_on_region_read(struct vfu_ctx *ctx, struct vu_message *m,
 int vus_on_region_write(struct vfu_ctx *ctx, struct vu_message *m,
                         struct vus_reply *reply);
 bool vus_region_write_quiesces(const struct vfu_ctx *ctx, const struct vu_message *m);
+int vus_on_write_multi(struct vfu_ctx *ctx, struct vu_message *m,
+                       struct vus_reply *reply);
+bool vus_write_multi_quiesces(const struct vfu_ctx *ctx, const struct vu_message *m);
+
+/* One write of the client, checked: data is ours and has count bytes. 0 or negative
+ * errno. */
+int vus_region_write_one(struct vfu_ctx *ctx, const struct vu_region_access *a);
 
 #endif

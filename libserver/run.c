@@ -18,14 +18,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "libserver/context.h"
 #include "libserver/dispatch.h"
-
-#define BATCH    65536u     /* bytes of replies that are worth a sendmsg() of their own */
-#define STALL_MS 1000       /* a client that takes nothing for so long is given up */
-#define SLOW_MS  10000      /* and one that makes us wait so long between two reads */
 
 /* libserver/run.h draws them. An event without a meaning changes nothing. */
 static const uint8_t next_state[VUS_CONN_STATES][VUS_CONN_EVENTS] = {
@@ -41,39 +36,46 @@ void vus_conn_event(struct vus_conn *c, enum vus_conn_event event)
     c->state = next_state[c->state][event];
 }
 
-int vus_conn_open(struct vus_conn *c, int fd)
+int vus_conn_open(struct vfu_ctx *ctx, int fd, int twin)
 {
-    const struct vu_channel_limits limits = {
-        .max_message = VUS_MAX_MESSAGE,
-        .max_fds = VU_MAX_MSG_FDS,
-        .no_sockets = true,
-        .batch = BATCH,
-        .max_out = BATCH + VUS_MAX_MESSAGE,
-        .stall_ms = STALL_MS,
-        .slow_ms = SLOW_MS,
+    const struct vus_port_options options = {
+        .max_xfer = ctx->session.max_data_xfer_size,
+        .queue_max = ctx->output_queue,
+        .stall_ms = atomic_load(&ctx->timeouts[VFU_TIMEOUT_STALL]),
+        .slow_ms = atomic_load(&ctx->timeouts[VFU_TIMEOUT_SLOW]),
     };
+    int err = vus_port_open(ctx, fd, twin, &options);
 
-    c->ch = vu_channel_new(fd, &limits);
-    if (c->ch == NULL)
-        return -errno;
-    vus_conn_event(c, VUS_AGREED);
+    if (err != 0)
+        return err;
+    vus_guard_socket(ctx, fd);
+    vus_conn_event(&ctx->conn, VUS_AGREED);
     return 0;
 }
 
-void vus_conn_close(struct vus_conn *c)
+void vus_conn_close(struct vfu_ctx *ctx)
 {
-    vu_message_done(&c->m);
-    vu_channel_free(c->ch);
-    c->ch = NULL;
-    vus_conn_event(c, VUS_ENDED);
+    vu_message_done(&ctx->conn.m);
+    vus_port_close(ctx);
+    vus_conn_event(&ctx->conn, VUS_ENDED);
 }
 
 /* No more is read or written. The client sees the end of the stream at once; so
  * does the caller's poll, which makes it call again. */
 static void break_off(struct vus_conn *c)
 {
-    shutdown(vu_channel_fd(c->ch), SHUT_RDWR);
+    vus_port_break(&c->port);
     vus_conn_event(c, VUS_BROKE);
+}
+
+/* Whether the connection has been given up, by whomever. */
+static bool broken(struct vfu_ctx *ctx)
+{
+    struct vus_conn *c = &ctx->conn;
+
+    if (atomic_load(&c->port.broken))
+        vus_conn_event(c, VUS_BROKE);
+    return c->state == VUS_BROKEN;
 }
 
 /* The client is gone, or as good as. -ENOTCONN: all of it has been given back.
@@ -102,20 +104,22 @@ static int lose_after(struct vfu_ctx *ctx, int served)
     return err == -ENOTCONN && served != 0 ? served : err;
 }
 
-/* Post what the core made of a message, and close what nobody took of it. */
-static int post(struct vus_conn *c, const struct vus_reply *reply)
+/* Nothing that follows in the stream can be understood: the last reply, and the end. */
+static void answer_and_break_off(struct vfu_ctx *ctx)
 {
-    vu_message_done(&c->m);     /* before the client can see the reply */
-    if (vus_reply_len(reply) == 0)
-        return 0;
-    return vu_channel_post(c->ch, reply->start, reply->fds, reply->n_fds);
+    vus_port_flush(ctx);
+    break_off(&ctx->conn);
 }
 
-/* Nothing that follows in the stream can be understood: the last reply, and the end. */
-static void answer_and_break_off(struct vus_conn *c)
+/* Send what the core made of the message in c->m, which is done with. 0, or negative
+ * errno of sending. */
+static int post(struct vfu_ctx *ctx, struct vus_reply *reply, enum vus_outcome outcome)
 {
-    vu_channel_flush(c->ch, VU_FOREVER);
-    break_off(c);
+    int err = vus_port_reply(ctx, &ctx->conn.m, reply);
+
+    if (err == 0 && outcome == VUS_FATAL)
+        answer_and_break_off(ctx);
+    return err;
 }
 
 /* Serve the message in c->m, and count it if it was dispatched. 0; -EBUSY: it
@@ -128,71 +132,105 @@ static int serve(struct vfu_ctx *ctx, int *served)
     int err;
 
     if (vus_may_wait(ctx, &c->m)) {
-        err = vu_channel_flush(c->ch, VU_FOREVER);
+        err = vus_port_flush(ctx);
         if (err != 0)
             return err;
     }
-    reply.out = vu_channel_out(c->ch);
+    vus_port_begin_reply(&c->port, &reply);
     outcome = vus_process(ctx, &c->m, &reply);
     if (outcome == VUS_PENDING)
         return -EBUSY;
     *served += outcome == VUS_SERVED;
-    err = post(c, &reply);
-    if (err == 0 && outcome == VUS_FATAL)
-        answer_and_break_off(c);
-    return err;
+    return post(ctx, &reply, outcome);
 }
 
 /* The header at hand makes no sense. 0, or negative errno of sending. */
 static int refuse_framing(struct vfu_ctx *ctx)
 {
-    struct vus_reply reply = { .out = vu_channel_out(ctx->conn.ch) };
-    int err;
+    struct vus_reply reply;
 
+    vus_port_begin_reply(&ctx->conn.port, &reply);
     vus_refuse_framing(ctx, &ctx->conn.m, &reply);
-    err = post(&ctx->conn, &reply);
-    answer_and_break_off(&ctx->conn);
-    return err;
+    return post(ctx, &reply, VUS_FATAL);
 }
 
-/* Serve every complete message that was read, and send the replies. Number
- * dispatched, or negative errno for vfu_run_ctx(). */
+/* Whether one more reply can be kept. If not, what the socket takes now may help: the
+ * caller polls for POLLOUT only when nothing does. *err as of sending. */
+static bool has_room(struct vfu_ctx *ctx, int *err)
+{
+    struct vus_port *p = &ctx->conn.port;
+
+    if (ctx->output_queue == 0 || !vus_port_choked(p))
+        return true;
+    *err = vus_port_flush(ctx);
+    return *err == 0 && !vus_port_choked(p);
+}
+
+/* Serve every complete message that is at hand, as long as its reply can be kept, and
+ * send the replies. Number dispatched, or negative errno for vfu_run_ctx(). */
 static int serve_all(struct vfu_ctx *ctx)
 {
     struct vus_conn *c = &ctx->conn;
+    bool any = ctx->output_queue != 0;
     int served = 0;
     int err = 0;
 
-    while (err == 0 && c->state == VUS_ATTACHED) {
-        int got = vu_channel_next(c->ch, &c->m);
+    while (err == 0 && !broken(ctx) && has_room(ctx, &err)) {
+        int got = vus_port_next(ctx, &c->m);
 
         if (got == 0)
             break;
+        any = true;
         err = got == 1 ? serve(ctx, &served) : refuse_framing(ctx);
     }
     if (err == -EBUSY)
         return err;
-    if (err == 0)
-        err = vu_channel_flush(c->ch, VU_FOREVER);
+    if (err == 0 && any)
+        err = vus_port_flush(ctx);
     return err != 0 ? lose_after(ctx, served) : served;
 }
 
-/* Read once and serve. Number dispatched, or negative errno for vfu_run_ctx(). */
+/* Serve what is at hand, then read once and serve. Number dispatched, or negative
+ * errno for vfu_run_ctx(). */
 static int step(struct vfu_ctx *ctx, vu_deadline deadline)
 {
-    struct vus_conn *c = &ctx->conn;
+    int before, after;
     int64_t n;
 
-    if (!vus_conn_attached(c))
+    if (!vus_conn_attached(&ctx->conn))
         return -ENOTCONN;
-    if (c->state == VUS_BROKEN)
+    if (atomic_load(&ctx->guard_hit))
+        break_off(&ctx->conn);
+    if (broken(ctx))
         return lose(ctx);
-    n = vu_channel_fill(c->ch, deadline);
-    if (n == -EAGAIN)
-        return 0;
-    if (n == -EINTR)
+    if (vus_wake_input(&ctx->wake))
+        vus_irqs_poll_unmask(ctx);
+    if (ctx->output_queue != 0 || vus_port_at_hand(&ctx->conn.port))
+        before = serve_all(ctx);
+    else
+        before = 0;
+    if (before < 0 || !vus_conn_attached(&ctx->conn) || broken(ctx) ||
+        (ctx->output_queue != 0 && vus_port_choked(&ctx->conn.port)))
+        return before;
+    n = vus_port_read(ctx, deadline);
+    if (n == -EINTR && (before == 0 || !ctx->nonblocking))
         return -EINTR;
-    return n > 0 ? serve_all(ctx) : lose(ctx);
+    if (n == -EAGAIN || n == -EINTR)
+        return before;
+    if (n <= 0)     /* that it has left is the next call's news */
+        return before != 0 ? before : lose(ctx);
+    after = serve_all(ctx);
+    return after >= 0 ? before + after : after;
+}
+
+/* The device has not quiesced yet. Replies may leave meanwhile; for what was read behind
+ * the command that waits, nobody need call again. */
+static int pending(struct vfu_ctx *ctx)
+{
+    if (ctx->output_queue != 0 && !atomic_load(&ctx->conn.port.broken))
+        vus_port_flush(ctx);    /* should it fail, the next one does so too */
+    vus_wake_clear(&ctx->wake);
+    return -EBUSY;
 }
 
 int vfu_run_ctx(vfu_ctx_t *ctx)
@@ -202,14 +240,16 @@ int vfu_run_ctx(vfu_ctx_t *ctx)
 
     assert(ctx != NULL);
     deadline = ctx->nonblocking ? VU_DONT_WAIT : VU_FOREVER;
+    vus_port_run_begin(&ctx->conn.port);
     do {
         if (!ctx->realized)
             ret = -EINVAL;
         else if (vus_quiesce_pending(&ctx->quiesce))
-            ret = -EBUSY;
+            ret = pending(ctx);
         else
             ret = step(ctx, deadline);
     } while (ret >= 0 && !ctx->nonblocking);
+    vus_port_run_end(&ctx->conn.port);
     if (ret >= 0)
         return ret;
     errno = -ret;
@@ -222,13 +262,13 @@ int vfu_run_ctx(vfu_ctx_t *ctx)
 static int finish_command(struct vfu_ctx *ctx, int err)
 {
     struct vus_conn *c = &ctx->conn;
-    struct vus_reply reply = { .out = vu_channel_out(c->ch) };
-    enum vus_outcome outcome = vus_resume(ctx, &c->m, &reply, err);
+    struct vus_reply reply;
+    enum vus_outcome outcome;
 
-    err = post(c, &reply);
-    if (err == 0 && outcome == VUS_FATAL)
-        answer_and_break_off(c);
-    return err != 0 ? err : vu_channel_flush(c->ch, VU_FOREVER);
+    vus_port_begin_reply(&c->port, &reply);
+    outcome = vus_resume(ctx, &c->m, &reply, err);
+    err = post(ctx, &reply, outcome);
+    return err != 0 ? err : vus_port_flush(ctx);
 }
 
 static void quiesced_for_command(struct vfu_ctx *ctx, int err)
@@ -260,9 +300,57 @@ int vfu_device_quiesced(vfu_ctx_t *ctx, int quiesce_errno)
         errno = EINVAL;
         return -1;
     }
+    vus_port_run_begin(&ctx->conn.port);
     if (ctx->quiesce.state == VUS_COMMAND_WAITS)
         quiesced_for_command(ctx, err);
     else
         quiesced_for_reset(ctx, err);
+    vus_port_run_end(&ctx->conn.port);
     return 0;
+}
+
+/* ------------------------------------------------------------------ options -- */
+
+void vus_timeouts_init(struct vfu_ctx *ctx)
+{
+    static const int defaults[VUS_TIMEOUTS] = {
+        [VFU_TIMEOUT_VERSION] = 5000,
+        [VFU_TIMEOUT_STALL] = 1000,
+        [VFU_TIMEOUT_SLOW] = 10000,
+        [VFU_TIMEOUT_DMA] = 5000,
+    };
+
+    for (size_t i = 0; i < VUS_TIMEOUTS; i++)
+        atomic_init(&ctx->timeouts[i], defaults[i]);
+    ctx->listener.version_ms = defaults[VFU_TIMEOUT_VERSION];
+}
+
+int vfu_setup_timeout(vfu_ctx_t *ctx, enum vfu_timeout which, int ms)
+{
+    assert(ctx != NULL);
+    if ((unsigned int)which >= VUS_TIMEOUTS || ms < 1) {
+        errno = EINVAL;
+        return -1;
+    }
+    atomic_store(&ctx->timeouts[which], ms);
+    if (which == VFU_TIMEOUT_VERSION)
+        ctx->listener.version_ms = ms;
+    return 0;
+}
+
+int vfu_setup_output_queue(vfu_ctx_t *ctx, size_t max_bytes)
+{
+    assert(ctx != NULL);
+    if (!ctx->nonblocking || vus_conn_attached(&ctx->conn)) {
+        errno = EINVAL;
+        return -1;
+    }
+    ctx->output_queue = max_bytes;
+    return 0;
+}
+
+int vfu_get_poll_events(vfu_ctx_t *ctx)
+{
+    assert(ctx != NULL);
+    return vus_port_events(&ctx->conn.port);
 }

@@ -15,11 +15,19 @@
 #ifndef VUS_RUN_H
 #define VUS_RUN_H
 
+#include "libvfio-user.h"
+
 #include <stdbool.h>
 
+#include "libserver/port.h"
 #include "wire/channel.h"
 
 struct vfu_ctx;
+
+#define VUS_TIMEOUTS (VFU_TIMEOUT_DMA + 1)
+
+/* What holds unless vfu_setup_timeout() says otherwise. */
+void vus_timeouts_init(struct vfu_ctx *ctx);
 
 enum vus_conn_state {
     VUS_NOBODY,
@@ -39,7 +47,7 @@ enum vus_conn_event {
 
 struct vus_conn {
     enum vus_conn_state state;
-    struct vu_channel *ch;  /* owned; in ATTACHED and BROKEN, else NULL */
+    struct vus_port port;   /* open in ATTACHED and BROKEN */
     struct vu_message m;    /* being served, or kept while the device quiesces; its
                              * descriptors are owned */
 };
@@ -49,13 +57,19 @@ void vus_conn_event(struct vus_conn *c, enum vus_conn_event event);
 /* A client is attached, sound or broken. */
 static inline bool vus_conn_attached(const struct vus_conn *c)
 {
-    return c->ch != NULL;
+    return c->port.ch[VUS_MAIN] != NULL;
 }
 
-/* Take over fd, on which VERSION has been answered. 0, or -ENOMEM and fd stays
- * with the caller. */
-int vus_conn_open(struct vus_conn *c, int fd);
-/* Close the socket and every descriptor that came by it. */
-void vus_conn_close(struct vus_conn *c);
+/* The connected socket. */
+static inline int vus_conn_fd(const struct vus_conn *c)
+{
+    return vu_channel_fd(c->port.ch[VUS_MAIN]);
+}
+
+/* Take over fd, on which VERSION has been answered, and the twin socket (-1: none),
+ * in any case. 0 or -ENOMEM. */
+int vus_conn_open(struct vfu_ctx *ctx, int fd, int twin);
+/* Close the sockets and every descriptor that came by them. */
+void vus_conn_close(struct vfu_ctx *ctx);
 
 #endif

@@ -27,10 +27,14 @@
  *
  * Threads: one thread runs a context and makes every call for it, and runs
  * its callbacks. Between vfu_realize_ctx() and vfu_destroy_ctx() any thread
- * may call vfu_get_private() and vfu_irq_trigger(), and, as long as the device
- * is not quiesced (see vfu_device_quiesce_cb_t), the functions for guest
- * memory: vfu_addr_to_sgl(), vfu_sgl_get(), vfu_sgl_put() and
- * vfu_sg_is_mappable(). Contexts do not share anything.
+ * may call these, while another runs the context: vfu_get_private(),
+ * vfu_log(), vfu_irq_trigger(), vfu_irq_trigger_type(), and the functions for
+ * guest memory: vfu_addr_to_sgl(), vfu_sgl_get(), vfu_sgl_put(),
+ * vfu_sgl_read(), vfu_sgl_write(), vfu_sgl_mark_dirty() and
+ * vfu_sg_is_mappable(). None of them takes a lock that a client or a callback
+ * could hold for long. What they say of guest memory holds until the window
+ * is unregistered: a device whose threads keep pointers lets go of them in
+ * its quiesce or unregister callback. Contexts do not share anything.
  *
  * Descriptors: one that the program passes in stays the program's, which
  * keeps it open until vfu_destroy_ctx() and closes it then. Descriptors that
@@ -39,6 +43,9 @@
  *
  * Callbacks run only inside the functions that say so; the log function may
  * run inside any.
+ *
+ * Building: _GNU_SOURCE (or -std=gnu11), for loff_t. PROT_READ and PROT_WRITE come
+ * from <sys/mman.h>, KVM_IOEVENTFD_FLAG_* from <linux/kvm.h>; include those yourself.
  */
 #ifndef LIB_VFIO_USER_H
 #define LIB_VFIO_USER_H
@@ -138,7 +145,7 @@ vfu_realize_ctx(vfu_ctx_t *vfu_ctx);
  *
  * Without LIBVFIO_USER_FLAG_ATTACH_NB it waits for a client; with the flag
  * it does what can be done at once and is called again when the descriptor
- * of vfu_get_poll_fd() is readable. A second client stays in the queue until
+ * of vfu_get_poll_fd() is readable. The context need not be realized yet. A second client stays in the queue until
  * the first has gone. After any failure the next call starts afresh.
  *
  * @retval 0              a client is attached; continue with vfu_run_ctx()
@@ -186,7 +193,8 @@ vfu_get_poll_fd(vfu_ctx_t *vfu_ctx);
  * @retval -1 EBUSY     waiting for vfu_device_quiesced()
  * @retval -1 EINVAL    not realized
  * @retval -1 EINTR     a signal came while waiting; call again
- * @retval -1 others    the socket failed; call again or destroy
+ * @retval -1 others    the socket could not be read this time; the client is still
+ *                      attached: call again
  */
 int
 vfu_run_ctx(vfu_ctx_t *vfu_ctx);
@@ -296,6 +304,7 @@ typedef ssize_t (vfu_region_access_cb_t)(vfu_ctx_t *vfu_ctx, char *buf, size_t c
  * Give the device a region, or change it.
  *
  * Usable at any time, also while a client is attached; the client asks once.
+ * Accesses that READ and WRITE do not allow are refused before the callback.
  * BAR sizes are powers of two, at least 16 (memory) or 4 (I/O ports); a BAR
  * with VFU_REGION_FLAG_64_BITS has an even number and the next one stays
  * empty. Size 0 takes a BAR away.
@@ -312,7 +321,8 @@ typedef ssize_t (vfu_region_access_cb_t)(vfu_ctx_t *vfu_ctx, char *buf, size_t c
  *                       with EINVAL, mappings excepted
  * @param flags          VFU_REGION_FLAG_*, READ or WRITE at least
  * @param mmap_areas     parts that the client may map: iov_base is the offset
- *                       within the region; page aligned, copied. NULL with
+ *                       within the region; copied. Clients can map whole
+ *                       pages only, which is not checked. NULL with
  *                       @p fd for the whole region.
  * @param nr_mmap_areas  number of areas, 0 with NULL
  * @param fd             what the client maps, or -1. Stays the caller's and
@@ -331,6 +341,34 @@ vfu_setup_region(vfu_ctx_t *vfu_ctx, int region_idx, size_t size,
                  vfu_region_access_cb_t *region_access, int flags,
                  struct iovec *mmap_areas, uint32_t nr_mmap_areas, int fd,
                  uint64_t offset);
+
+/**
+ * Offer the client an eventfd that stands for writes to a part of a region.
+ *
+ * A hypervisor signals it in place of a REGION_WRITE, so that a doorbell does
+ * not need a message. The client asks for the list (DEVICE_GET_REGION_IO_FDS),
+ * which has the newest first, and may ignore it.
+ *
+ * @param region_idx     VFU_PCI_DEV_*_REGION_IDX
+ * @param fd             the eventfd, or -1. Stays the caller's and open until
+ *                       vfu_destroy_ctx(); the same one may serve several times.
+ * @param gpa_offset     first byte, from the start of the region
+ * @param size           bytes of an access; 0: any
+ * @param flags          KVM_IOEVENTFD_FLAG_*
+ * @param datamatch      the value to match, with KVM_IOEVENTFD_FLAG_DATAMATCH
+ * @param shadow_fd      memory that receives the value written, or -1; only in
+ *                       builds with shadow ioeventfds
+ * @param shadow_offset  where in that memory
+ *
+ * @retval 0          added
+ * @retval -1 EINVAL  no such region, the part lies outside it, or shadow_fd in
+ *                    a build without shadow ioeventfds
+ * @retval -1 ENOMEM  out of memory
+ */
+int
+vfu_create_ioeventfd(vfu_ctx_t *vfu_ctx, uint32_t region_idx, int fd, size_t gpa_offset,
+                     uint32_t size, uint32_t flags, uint64_t datamatch, int shadow_fd,
+                     size_t shadow_offset);
 
 /* ----------------------------------------------------- reset and quiesce */
 
@@ -412,7 +450,8 @@ enum vfu_dev_irq_type {
 };
 
 /**
- * Set the number of vectors of a type, before vfu_realize_ctx().
+ * Set the number of vectors of a type, before vfu_realize_ctx(). A later call is
+ * carried out, too; vectors that are left over lose their eventfds.
  *
  * @param count  INTx: 0 or 1; MSI: 0 or a power of two up to 32; MSI-X: up to 2048
  *
@@ -500,7 +539,8 @@ typedef void (vfu_dma_unregister_cb_t)(vfu_ctx_t *vfu_ctx, vfu_dma_info_t *info)
  *
  * Without this call the client's windows are accepted and ignored. The form
  * without @p max_regions, vfu_setup_device_dma(ctx, reg, unreg), allows
- * LIBVFIO_USER_MAX_DMA_REGIONS.
+ * LIBVFIO_USER_MAX_DMA_REGIONS. Called before a client attaches; a further call
+ * replaces limit and callbacks.
  *
  * @param max_regions     windows that may exist at a time
  * @param dma_register    called when a window appears, or NULL
@@ -520,8 +560,8 @@ size_t
 dma_sg_size(void);
 
 /**
- * Find the pieces of guest memory that make up a range. Any thread, while the
- * device is not quiesced; so are the functions below.
+ * Find the pieces of guest memory that make up a range. This and the functions
+ * below: any thread, while the device is not quiesced.
  *
  * One piece per window that the range crosses. They are valid until a window
  * among them is unregistered.
@@ -578,8 +618,66 @@ vfu_sgl_put(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, struct iovec *iov, size_t cnt);
 bool
 vfu_sg_is_mappable(vfu_ctx_t *vfu_ctx, dma_sg_t *sg);
 
-/** Flag of transfers by the library: use a mapping or file of the window if any. */
+/**
+ * Say that pieces were written, and keep them.
+ *
+ * For a device that holds on to its pointers: what it wrote counts for the
+ * client's dirty log now. Pieces that were made without PROT_WRITE are passed
+ * over. Any thread.
+ *
+ * @param sgl  from vfu_addr_to_sgl()
+ * @param cnt  number of pieces
+ */
+void
+vfu_sgl_mark_dirty(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t cnt);
+
+/** vfu_sgl_read(), vfu_sgl_write(): use the window's mapping or file if it has one. */
 #define VFU_SGL_DIRECT_ACCESS (1)
+
+/**
+ * Copy guest memory to the device.
+ *
+ * Pieces are read one after another. Without VFU_SGL_DIRECT_ACCESS, and for
+ * windows without a descriptor, the client is asked by message (DMA_READ), in
+ * parts of at most its max_data_xfer_size; the call waits for its answers.
+ * Commands of the client that arrive meanwhile are not lost: those that need
+ * no callback (GET_*, SET_IRQS) are answered at once, even ahead of others; those are
+ * served later, in order, by vfu_run_ctx(); see vfu_get_wake_fd(). Any thread, any callback
+ * except the log function; a caller on another thread holds no lock that a
+ * callback of the context takes. (The form without @p flags passes 0.)
+ *
+ * @param sgl     from vfu_addr_to_sgl()
+ * @param sg_cnt  number of pieces, at least 1
+ * @param data    receives as many bytes as the pieces have; on failure its
+ *                contents are undefined
+ * @param flags   0 or VFU_SGL_DIRECT_ACCESS
+ *
+ * @retval 0             all was read
+ * @retval -1 EINVAL     unknown flags, no pieces, a piece that is not from
+ *                       vfu_addr_to_sgl(), or an answer that does not fit
+ * @retval -1 EFAULT     a piece whose window is gone
+ * @retval -1 EPERM      a window that the client does not let the device read
+ * @retval -1 EIO        direct access: the file ends before the window does
+ * @retval -1 ENOBUFS    the client sent more commands ahead of its answer than are kept
+ *                       (256, or 4 MiB)
+ * @retval -1 EPROTO     the answer was one to something else
+ * @retval -1 ETIMEDOUT  no answer in time, see VFU_TIMEOUT_DMA
+ * @retval -1 ENOTCONN   no client, or it left
+ * @retval -1 others     what the client answered
+ */
+int
+vfu_sgl_read(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags);
+
+/**
+ * Copy from the device to guest memory: as vfu_sgl_read(), by DMA_WRITE.
+ *
+ * Direct access counts for the client's dirty log; what is written by message
+ * the client logs itself. On failure part of it may have been written.
+ *
+ * @retval -1 EPERM  a piece was made without PROT_WRITE
+ */
+int
+vfu_sgl_write(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags);
 
 /* ------------------------------------------------------------- migration */
 
@@ -602,7 +700,10 @@ typedef struct {
     /** Go to a state. 0, or -1 with the errno that the client gets. */
     int (*transition)(vfu_ctx_t *vfu_ctx, vfu_migr_state_t state);
 
-    /** Give up to @p count bytes of state: bytes given, 0 at the end, or -1. */
+    /**
+     * Give up to @p count bytes of state: bytes given, or -1. In STOP_AND_COPY a
+     * client takes fewer than @p count for the end.
+     */
     ssize_t (*read_data)(vfu_ctx_t *vfu_ctx, void *buf, uint64_t count);
 
     /** Take @p count bytes of state: @p count, or -1 and errno. */
@@ -616,6 +717,26 @@ VFU_STATIC_ASSERT(offsetof(vfu_migration_callbacks_t, transition) == 8,
 VFU_STATIC_ASSERT(offsetof(vfu_migration_callbacks_t, read_data) == 16, "migr.read_data");
 VFU_STATIC_ASSERT(offsetof(vfu_migration_callbacks_t, write_data) == 24,
                   "migr.write_data");
+
+/**
+ * Make the device one that can be moved.
+ *
+ * Its first state is RUNNING, to which it returns without a callback when it is
+ * reset or its client is gone; calling this again does the same. A client's
+ * request is carried out as the shortest legal path, with one call of
+ * transition() per step, under one quiesce. When a step fails the device stays
+ * in the state of the step before. read_data() is called in PRE_COPY and
+ * STOP_AND_COPY, write_data() in RESUME, both without quiesce.
+ *
+ * @param callbacks  copied; all three are needed
+ *
+ * @retval 0          done
+ * @retval -1 EINVAL  another version, or a callback is NULL
+ * @retval -1 ENOMEM  out of memory
+ */
+int
+vfu_setup_device_migration_callbacks(vfu_ctx_t *vfu_ctx,
+                                     const vfu_migration_callbacks_t *callbacks);
 
 /* ------------------------------------------------------------------- PCI */
 
@@ -740,11 +861,150 @@ vfu_pci_find_capability(vfu_ctx_t *vfu_ctx, bool extended, int cap_id);
 size_t
 vfu_pci_find_next_capability(vfu_ctx_t *vfu_ctx, bool extended, size_t pos, int cap_id);
 
+/* ------------------------------------------------ additions of this library */
+
+/*
+ * What follows libvfio-user does not have. A program that is to build with both
+ * asks for VFU_EXTENSIONS. In the shared library these symbols have the version
+ * VFIO_USER_EXT_1; the others have none.
+ */
+#define VFU_EXTENSIONS 1
+
+/**
+ * Interrupt the client by a vector of a given type, also ERR and REQ. Any thread.
+ *
+ * @param type    VFU_DEV_*_IRQ
+ * @param vector  from 0
+ *
+ * @retval 0          signalled, or will be when unmasked
+ * @retval -1 EINVAL  no such type, or it has fewer vectors
+ * @retval -1 ENOENT  the client has given no eventfd for this vector
+ */
+int
+vfu_irq_trigger_type(vfu_ctx_t *vfu_ctx, enum vfu_dev_irq_type type, uint32_t vector);
+
+/**
+ * Let each interrupt of a type mask itself, as a level-triggered one does.
+ *
+ * The client learns it (VFIO_IRQ_INFO_AUTOMASKED) and unmasks when it has
+ * served the interrupt, by SET_IRQS or by the eventfd that it gave for that;
+ * triggers before that are one interrupt, which follows then. Before
+ * vfu_realize_ctx().
+ *
+ * @param type  VFU_DEV_INTX_IRQ
+ *
+ * @retval 0          set
+ * @retval -1 EINVAL  another type
+ */
+int
+vfu_setup_irq_automask(vfu_ctx_t *vfu_ctx, enum vfu_dev_irq_type type, bool automask);
+
+/** States of devices that do peer-to-peer DMA: run, but start no DMA to a peer. */
+#define VFU_MIGR_STATE_RUNNING_P2P  ((vfu_migr_state_t)5)
+#define VFU_MIGR_STATE_PRE_COPY_P2P ((vfu_migr_state_t)6)
+
+/**
+ * Choose the optional states of migration.
+ *
+ * After vfu_setup_device_migration_callbacks(), before a client attaches. The
+ * default is VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_PRE_COPY. With
+ * VFIO_MIGRATION_P2P every path between RUNNING and STOP goes through
+ * VFU_MIGR_STATE_RUNNING_P2P.
+ *
+ * @param flags  VFIO_MIGRATION_STOP_COPY, with or without VFIO_MIGRATION_PRE_COPY
+ *               and VFIO_MIGRATION_P2P
+ *
+ * @retval 0          set
+ * @retval -1 EINVAL  other flags, or no migration callbacks
+ */
+int
+vfu_setup_migration_flags(vfu_ctx_t *vfu_ctx, uint64_t flags);
+
+/** What vfu_setup_timeout() sets, with the default. */
+enum vfu_timeout {
+    VFU_TIMEOUT_VERSION,    /**< from connecting to the end of VERSION: 5000 ms */
+    VFU_TIMEOUT_STALL,      /**< a reply, while the client reads nothing: 1000 ms */
+    VFU_TIMEOUT_SLOW,       /**< all waits for a client that reads its replies slowly,
+                             * until the next of its commands is read: 10000 ms */
+    VFU_TIMEOUT_DMA,        /**< one call of vfu_sgl_read() or vfu_sgl_write(): 5000 ms */
+};
+
+/**
+ * Set how long the library waits for a client, which is dropped afterwards
+ * (VFU_TIMEOUT_DMA: the call fails with ETIMEDOUT). Holds from the next client
+ * on; VFU_TIMEOUT_DMA from the next call on.
+ *
+ * @param ms  at least 1
+ *
+ * @retval 0          set
+ * @retval -1 EINVAL  no such timeout, or @p ms is below 1
+ */
+int
+vfu_setup_timeout(vfu_ctx_t *vfu_ctx, enum vfu_timeout which, int ms);
+
+/**
+ * Never wait for a client that does not read its replies: keep them.
+ *
+ * For non-blocking contexts. vfu_run_ctx() then sends what the socket takes. As
+ * long as something is left it serves no further command once @p max_bytes are
+ * waiting, and vfu_get_poll_events() asks for POLLOUT. A client that takes
+ * nothing is dropped after VFU_TIMEOUT_STALL, at the next vfu_run_ctx(). Before
+ * vfu_attach_ctx().
+ *
+ * @param max_bytes  replies to keep, 0: wait, as is the default. One command
+ *                   may exceed it by its reply.
+ *
+ * @retval 0          set
+ * @retval -1 EINVAL  the context is a blocking one, or a client is attached
+ */
+int
+vfu_setup_output_queue(vfu_ctx_t *vfu_ctx, size_t max_bytes);
+
+/**
+ * What to poll the descriptor of vfu_get_poll_fd() for: POLLIN, POLLOUT or both.
+ * Without vfu_setup_output_queue() always POLLIN. Ask after each vfu_run_ctx()
+ * and vfu_device_quiesced().
+ */
+int
+vfu_get_poll_events(vfu_ctx_t *vfu_ctx);
+
+/**
+ * A second descriptor to poll for input, which then means: call vfu_run_ctx().
+ *
+ * Needed by non-blocking contexts that call vfu_sgl_read() or vfu_sgl_write()
+ * without VFU_SGL_DIRECT_ACCESS outside of callbacks or on other threads: a
+ * command that arrived ahead of the client's answer has left the socket, whose
+ * descriptor stays silent about it. It also tells that a client unmasked an
+ * interrupt by eventfd. vfu_run_ctx() in blocking contexts watches it itself.
+ *
+ * @return the descriptor, the same for the life of the context; the library's.
+ *         -1 with errno on failure.
+ */
+int
+vfu_get_wake_fd(vfu_ctx_t *vfu_ctx);
+
+/**
+ * Survive clients that shrink a file while the device accesses it.
+ *
+ * Access to guest memory behind the end of its file raises SIGBUS, in the
+ * device's own code too. This installs a handler for SIGBUS in the process, once;
+ * it puts a page of zeros where the access failed and marks the context: its
+ * client is dropped by the next vfu_run_ctx(). Other SIGBUS go to the handler that was
+ * there before. A program that installs its own handler later calls the
+ * earlier one for what it does not know. The library's own copies do not need it.
+ *
+ * @retval 0          the context is guarded, until vfu_destroy_ctx()
+ * @retval -1 ENOMEM  out of memory
+ * @retval -1 others  from sigaction(2)
+ */
+int
+vfu_setup_memory_guard(vfu_ctx_t *vfu_ctx);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
 
-/* --------------------------------------- vfu_setup_device_dma, 3 arguments */
+/* ------------------------- vfu_setup_device_dma, 3 arguments; vfu_sgl_*, 4 */
 
 #ifdef __cplusplus
 
@@ -757,6 +1017,19 @@ static inline int vfu_setup_device_dma(vfu_ctx_t *vfu_ctx,
                                 dma_unregister);
 }
 
+/** Overloads without flags. */
+static inline int vfu_sgl_read(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt,
+                               void *data)
+{
+    return vfu_sgl_read(vfu_ctx, sgl, sg_cnt, data, 0);
+}
+
+static inline int vfu_sgl_write(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt,
+                                void *data)
+{
+    return vfu_sgl_write(vfu_ctx, sgl, sg_cnt, data, 0);
+}
+
 #else
 
 static inline int vfu_setup_device_dma_default(vfu_ctx_t *vfu_ctx,
@@ -767,6 +1040,18 @@ static inline int vfu_setup_device_dma_default(vfu_ctx_t *vfu_ctx,
                                 dma_unregister);
 }
 
+static inline int vfu_sgl_read_default(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt,
+                                       void *data)
+{
+    return vfu_sgl_read(vfu_ctx, sgl, sg_cnt, data, 0);
+}
+
+static inline int vfu_sgl_write_default(vfu_ctx_t *vfu_ctx, dma_sg_t *sgl, size_t sg_cnt,
+                                        void *data)
+{
+    return vfu_sgl_write(vfu_ctx, sgl, sg_cnt, data, 0);
+}
+
 /*
  * C has no overloads: count the arguments. The name without a parenthesis
  * behind it, as in &vfu_setup_device_dma, is still the function.
@@ -775,6 +1060,13 @@ static inline int vfu_setup_device_dma_default(vfu_ctx_t *vfu_ctx,
 #define vfu_setup_device_dma(...) \
     VFU_FIFTH_ARGUMENT(__VA_ARGS__, vfu_setup_device_dma, vfu_setup_device_dma_default, \
                        vfu_setup_device_dma, vfu_setup_device_dma, )(__VA_ARGS__)
+#define VFU_SIXTH_ARGUMENT(a, b, c, d, e, sixth, ...) sixth
+#define vfu_sgl_read(...) \
+    VFU_SIXTH_ARGUMENT(__VA_ARGS__, vfu_sgl_read, vfu_sgl_read_default, vfu_sgl_read, \
+                       vfu_sgl_read, vfu_sgl_read, )(__VA_ARGS__)
+#define vfu_sgl_write(...) \
+    VFU_SIXTH_ARGUMENT(__VA_ARGS__, vfu_sgl_write, vfu_sgl_write_default, \
+                       vfu_sgl_write, vfu_sgl_write, vfu_sgl_write, )(__VA_ARGS__)
 
 #endif /* __cplusplus */
 

@@ -20,6 +20,10 @@
 
 #include "pci_caps/common.h"
 
+/* Arrays without a size and members without a name: no choice of this header. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -215,5 +219,7 @@ VFU_STATIC_ASSERT(offsetof(vfu_pci_config_space_t, extended) == 256,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif /* LIB_VFIO_USER_PCI_DEFS_H */

@@ -23,10 +23,14 @@
 #include <stddef.h>
 
 #ifdef __cplusplus
-#define VFU_STATIC_ASSERT(cond, text) static_assert(cond, text)
+#define VFU_STATIC_ASSERT(cond, text) __extension__ static_assert(cond, text)
 #else
-#define VFU_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
+#define VFU_STATIC_ASSERT(cond, text) __extension__ _Static_assert(cond, text)
 #endif
+
+/* Arrays without a size and members without a name: no choice of this header. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
 
 #ifdef __cplusplus
 extern "C" {
@@ -447,5 +451,7 @@ VFU_STATIC_ASSERT(offsetof(struct vfio_user_mig_data, data) == 8, "mig_data.data
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif /* LIB_VFIO_USER_VFIO_USER_H */

@@ -19,10 +19,14 @@
 
 /* C++ has no _Static_assert, C before C23 no static_assert of its own. */
 #ifdef __cplusplus
-#define VFU_STATIC_ASSERT(cond, text) static_assert(cond, text)
+#define VFU_STATIC_ASSERT(cond, text) __extension__ static_assert(cond, text)
 #else
-#define VFU_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
+#define VFU_STATIC_ASSERT(cond, text) __extension__ _Static_assert(cond, text)
 #endif
+
+/* Arrays without a size and members without a name: no choice of this header. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
 
 #ifdef __cplusplus
 extern "C" {
@@ -74,5 +78,7 @@ VFU_STATIC_ASSERT(offsetof(struct pcie_ext_cap_vsc_hdr, data) == 8,
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif /* LIB_VFIO_USER_PCI_CAPS_COMMON_H */

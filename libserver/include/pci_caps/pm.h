@@ -14,6 +14,10 @@
 
 #include "common.h"
 
+/* Arrays without a size and members without a name: no choice of this header. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -70,5 +74,7 @@ VFU_STATIC_ASSERT(offsetof(struct pmcap, data) == PCI_PM_DATA_REGISTER, "pmcap.d
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif /* LIB_VFIO_USER_PCI_CAPS_PM_H */

@@ -15,6 +15,10 @@
 
 #include "common.h"
 
+/* Arrays without a size and members without a name: no choice of this header. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -306,5 +310,7 @@ VFU_STATIC_ASSERT(offsetof(struct pxcap, pxss2) == PCI_EXP_SLTSTA2, "pxcap.pxss2
 #ifdef __cplusplus
 }
 #endif
+
+#pragma GCC diagnostic pop
 
 #endif /* LIB_VFIO_USER_PCI_CAPS_PX_H */
