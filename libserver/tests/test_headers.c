@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The public headers as programs see them: values, places of bit-fields, and
- * both forms of vfu_setup_device_dma(), from C and from C++.
+ * both forms of vfu_setup_device_dma(), vfu_sgl_read() and vfu_sgl_write(),
+ * from C and from C++.
  *
  * Numbers are typed from the published interface, not derived from the
- * headers. Sizes and offsets are asserted in the headers themselves, and that
- * each of them compiles alone is tested by compiling it alone. This program
- * does not link the library: it defines the one function that it calls.
+ * headers. Sizes and offsets are test_layouts.c's, compilers and their modes
+ * test_header_modes.py's. This program does not link the library: it defines
+ * the functions that it calls.
  */
 #include "wire/tests/support.h"
 
@@ -32,6 +33,28 @@ int vfu_setup_device_dma(vfu_ctx_t *ctx, size_t max_regions, vfu_dma_register_cb
     seen.reg = reg;
     seen.unreg = unreg;
     return ++seen.calls;
+}
+
+/* What the last call of vfu_sgl_read() or vfu_sgl_write() passed. */
+static struct transfer {
+    char which;     /* r, w */
+    vfu_ctx_t *ctx;
+    dma_sg_t *sgl;
+    size_t sg_cnt;
+    void *data;
+    int flags;
+} transfer;
+
+int vfu_sgl_read(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags)
+{
+    transfer = (struct transfer){ 'r', ctx, sgl, sg_cnt, data, flags };
+    return 17;
+}
+
+int vfu_sgl_write(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags)
+{
+    transfer = (struct transfer){ 'w', ctx, sgl, sg_cnt, data, flags };
+    return 18;
 }
 
 static void on_map(vfu_ctx_t *ctx, vfu_dma_info_t *info)
@@ -92,6 +115,79 @@ static void cxx_programs_have_both_forms_and_the_address(void **state)
     assert_seen(cxx_by_address(fake_ctx, 3, on_map, NULL), 3, on_map, NULL);
 }
 
+static dma_sg_t *const fake_sgl = (dma_sg_t *)&transfer;
+static char data[8];
+
+static void assert_transfer(int result, char which, size_t sg_cnt, int flags)
+{
+    assert_int_equal(result, which == 'r' ? 17 : 18);
+    assert_int_equal(transfer.which, which);
+    assert_ptr_equal(transfer.ctx, fake_ctx);
+    assert_ptr_equal(transfer.sgl, fake_sgl);
+    assert_int_equal(transfer.sg_cnt, sg_cnt);
+    assert_ptr_equal(transfer.data, data);
+    assert_int_equal(transfer.flags, flags);
+    memset(&transfer, 0, sizeof(transfer));
+}
+
+static void transfers_take_four_or_five_arguments(void **state)
+{
+    (void)state;
+    assert_transfer(vfu_sgl_read(fake_ctx, fake_sgl, 2, data), 'r', 2, 0);
+    assert_transfer(vfu_sgl_read(fake_ctx, fake_sgl, 3, data, VFU_SGL_DIRECT_ACCESS), 'r', 3,
+                    1);
+    assert_transfer(vfu_sgl_write(fake_ctx, fake_sgl, 4, data), 'w', 4, 0);
+    assert_transfer(vfu_sgl_write(fake_ctx, fake_sgl, 5, data, -2), 'w', 5, -2);
+}
+
+static void transfers_have_addresses(void **state)
+{
+    int (*f)(vfu_ctx_t *, dma_sg_t *, size_t, void *, int) = vfu_sgl_read;
+    int (*g)(vfu_ctx_t *, dma_sg_t *, size_t, void *, int) = &vfu_sgl_write;
+
+    (void)state;
+    assert_transfer(f(fake_ctx, fake_sgl, 1, data, 5), 'r', 1, 5);
+    assert_transfer((*g)(fake_ctx, fake_sgl, 1, data, 6), 'w', 1, 6);
+    assert_transfer((vfu_sgl_read)(fake_ctx, fake_sgl, 1, data, 7), 'r', 1, 7);
+    assert_transfer((&vfu_sgl_write)(fake_ctx, fake_sgl, 1, data, 8), 'w', 1, 8);
+}
+
+#define TWO_ARGUMENTS 9, data
+
+/* Commas count where the language counts them: not within parentheses, and after
+ * macros among the arguments have become what they stand for. */
+static void arguments_are_counted_as_the_language_does(void **state)
+{
+    int evaluated = 0;
+
+    (void)state;
+    assert_transfer(vfu_sgl_read(fake_ctx, (evaluated++, fake_sgl), 1, data), 'r', 1, 0);
+    assert_transfer(vfu_sgl_read(fake_ctx, fake_sgl, ((const size_t[]){ 4, 5 })[1], data, 2),
+                    'r', 5, 2);
+    assert_transfer(vfu_sgl_write(fake_ctx, fake_sgl, TWO_ARGUMENTS), 'w', 9, 0);
+    assert_transfer(vfu_sgl_write(fake_ctx, fake_sgl, TWO_ARGUMENTS, 3), 'w', 9, 3);
+    assert_transfer(vfu_sgl_read(fake_ctx, fake_sgl,
+                                 (size_t)vfu_sgl_read(fake_ctx, fake_sgl, 1, data), data),
+                    'r', 17, 0);
+    assert_seen(vfu_setup_device_dma(fake_ctx, (evaluated++, NULL), on_unmap), 1000000, NULL,
+                on_unmap);
+    assert_int_equal(evaluated, 2);
+    if (!vfu_sgl_read(fake_ctx, fake_sgl, 1, data))
+        fail_msg("an expression like any other");
+    else
+        assert_transfer(vfu_sgl_write(fake_ctx, fake_sgl, 1, data), 'w', 1, 0);
+}
+
+static void cxx_programs_have_both_forms_of_transfers(void **state)
+{
+    (void)state;
+    assert_transfer(cxx_read(fake_ctx, fake_sgl, 2, data), 'r', 2, 0);
+    assert_transfer(cxx_read_flags(fake_ctx, fake_sgl, 3, data, 4), 'r', 3, 4);
+    assert_transfer(cxx_write(fake_ctx, fake_sgl, 5, data), 'w', 5, 0);
+    assert_transfer(cxx_write_flags(fake_ctx, fake_sgl, 6, data, 7), 'w', 6, 7);
+    assert_transfer(cxx_read_by_address(fake_ctx, fake_sgl, 8, data, 9), 'r', 8, 9);
+}
+
 static void numbers_are_the_published_ones(void **state)
 {
     static const struct {
@@ -107,7 +203,10 @@ static void numbers_are_the_published_ones(void **state)
         N(VFU_REGION_FLAG_MASK, 0x3f), N(LIBVFIO_USER_MAX_DMA_REGIONS, 1000000),
         N(VFU_MIGR_CALLBACKS_VERS, 2), N(VFU_SGL_DIRECT_ACCESS, 1),
         N(VFU_CAP_FLAG_EXTENDED, 1), N(VFU_CAP_FLAG_CALLBACK, 2),
-        N(VFU_CAP_FLAG_READONLY, 4),
+        N(VFU_CAP_FLAG_READONLY, 4), N(VFU_EXTENSIONS, 1),
+        N(VFU_MIGR_STATE_RUNNING_P2P, 5), N(VFU_MIGR_STATE_PRE_COPY_P2P, 6),
+        N(VFU_TIMEOUT_VERSION, 0), N(VFU_TIMEOUT_STALL, 1), N(VFU_TIMEOUT_SLOW, 2),
+        N(VFU_TIMEOUT_DMA, 3),
         N(VFU_TRANS_SOCK, 0), N(VFU_TRANS_PIPE, 1), N(VFU_TRANS_MAX, 2),
         N(VFU_DEV_TYPE_PCI, 0),
         N(VFU_RESET_DEVICE, 0), N(VFU_RESET_LOST_CONN, 1), N(VFU_RESET_PCI_FLR, 2),
@@ -364,6 +463,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(dma_setup_takes_three_or_four_arguments),
     cmocka_unit_test(dma_setup_has_an_address),
     cmocka_unit_test(cxx_programs_have_both_forms_and_the_address),
+    cmocka_unit_test(transfers_take_four_or_five_arguments),
+    cmocka_unit_test(transfers_have_addresses),
+    cmocka_unit_test(arguments_are_counted_as_the_language_does),
+    cmocka_unit_test(cxx_programs_have_both_forms_of_transfers),
     cmocka_unit_test(numbers_are_the_published_ones),
     cmocka_unit_test(header_bit_fields_are_where_they_belong),
     cmocka_unit_test(capability_bit_fields_are_where_they_belong),

@@ -22,3 +22,30 @@ int cxx_by_address(vfu_ctx_t *ctx, size_t max_regions, vfu_dma_register_cb_t *re
 
     return f(ctx, max_regions, reg, unreg);
 }
+
+int cxx_read(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data)
+{
+    return vfu_sgl_read(ctx, sgl, sg_cnt, data);
+}
+
+int cxx_read_flags(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags)
+{
+    return ::vfu_sgl_read(ctx, sgl, sg_cnt, data, flags);
+}
+
+int cxx_read_by_address(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags)
+{
+    int (*f)(vfu_ctx_t *, dma_sg_t *, size_t, void *, int) = &vfu_sgl_read;
+
+    return f(ctx, sgl, sg_cnt, data, flags);
+}
+
+int cxx_write(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data)
+{
+    return vfu_sgl_write(ctx, sgl, sg_cnt, data);
+}
+
+int cxx_write_flags(vfu_ctx_t *ctx, dma_sg_t *sgl, size_t sg_cnt, void *data, int flags)
+{
+    return ::vfu_sgl_write(ctx, sgl, sg_cnt, data, flags);
+}

@@ -523,6 +523,114 @@ static void msi_refuses_more_vectors_than_there_are(void **state)
     vfu_destroy_ctx(ctx);
 }
 
+/* The layouts of MSI, by the two bits in its Message Control that decide. */
+static const struct {
+    uint8_t wide, maskable;         /* bits of bytes 2 and 3 */
+    uint8_t stored[24];             /* bits that a client may change */
+} msi_layouts[] = {
+    { 0x00, 0, { [2] = 0x71, [4] = 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff } },
+    { 0x00, 1, { [2] = 0x71, [4] = 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff,
+                 [12] = 0xff, 0xff, 0xff, 0xff } },
+    { 0x80, 0, { [2] = 0x71, [4] = 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                 0xff, 0xff } },
+    { 0x80, 1, { [2] = 0x71, [4] = 0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                 0xff, 0xff, [16] = 0xff, 0xff, 0xff, 0xff } },
+};
+
+static struct vfu_ctx *msi_device(size_t layout)
+{
+    struct vfu_ctx *ctx = pci_device(VFU_PCI_TYPE_EXPRESS);
+    uint8_t cap[24] = { PCI_CAP_ID_MSI, 0, 0x06 | msi_layouts[layout].wide,
+                        msi_layouts[layout].maskable };
+
+    memset(cap + 4, 0x5a, sizeof(cap) - 4);
+    assert_added(ctx, 0, 0, cap, 0x40);
+    assert_added(ctx, 0, 0, pm, 0x58);      /* each layout takes 24 bytes */
+    return ctx;
+}
+
+static void each_msi_layout_takes_writes_to_its_own_fields(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct vfu_ctx *ctx = msi_device(i);
+        const uint8_t *cap = ctx->pci.space + 0x40;
+
+        for (size_t at = 2; at < 24; at++) {
+            for (unsigned int value = 0; value < 256; value += at == 2 ? 1 : 17) {
+                uint8_t stored = msi_layouts[i].stored[at];
+                uint8_t was = cap[at];
+                bool good = at != 2 || (value & 0x70) <= 0x30;
+
+                assert_int_equal(write8(ctx, 0x40 + at, (uint8_t)value),
+                                 good ? 1 : -EINVAL);
+                assert_int_equal(cap[at], good ? (was & ~stored) | (value & stored)
+                                               : was);
+            }
+        }
+        vfu_destroy_ctx(ctx);
+    }
+}
+
+/* The registers as a driver of each layout writes them. */
+static void a_driver_programs_each_msi_layout(void **state)
+{
+    static const struct { size_t high, data, mask; } at[4] = {
+        { 0, 8, 0 }, { 0, 8, 12 }, { 8, 12, 0 }, { 8, 12, 16 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct vfu_ctx *ctx = msi_device(i);
+
+        assert_int_equal(write32(ctx, 0x44, 0xfee01000), 4);
+        assert_int_equal(read32(ctx, 0x44), 0xfee01000 | (0x5a & 3));
+        if (at[i].high != 0) {
+            assert_int_equal(write32(ctx, 0x40 + at[i].high, 0x11223344), 4);
+            assert_int_equal(read32(ctx, 0x40 + at[i].high), 0x11223344);
+        }
+        assert_int_equal(write16(ctx, 0x40 + at[i].data, 0x4321), 2);
+        assert_int_equal(read16(ctx, 0x40 + at[i].data), 0x4321);
+        assert_int_equal(read16(ctx, 0x40 + at[i].data + 2), 0x5a5a);
+        if (at[i].mask != 0) {
+            assert_int_equal(write32(ctx, 0x40 + at[i].mask, 0xa5a5a5a5), 4);
+            assert_int_equal(read32(ctx, 0x40 + at[i].mask), 0xa5a5a5a5);
+            assert_int_equal(write32(ctx, 0x40 + at[i].mask + 4, 0), 4);
+            assert_int_equal(read32(ctx, 0x40 + at[i].mask + 4), 0x5a5a5a5a);
+        }
+        vfu_destroy_ctx(ctx);
+    }
+}
+
+/* What the device changes in the bytes later decides nothing. */
+static void an_msi_layout_is_that_of_the_capability_as_added(void **state)
+{
+    struct vfu_ctx *ctx = msi_device(0);
+
+    (void)state;
+    ctx->pci.space[0x42] |= 0x80;
+    ctx->pci.space[0x43] |= 1;
+    assert_int_equal(write16(ctx, 0x40 + 12, 0x4321), 2);
+    assert_int_equal(read16(ctx, 0x40 + 12), 0x5a5a);
+    assert_int_equal(write16(ctx, 0x40 + 8, 0x4321), 2);
+    assert_int_equal(read16(ctx, 0x40 + 8), 0x4321);
+    vfu_destroy_ctx(ctx);
+}
+
+/* One access over several pieces: header, gap, capability, and the next one. */
+static void the_first_piece_refused_ends_an_access(void **state)
+{
+    struct vfu_ctx *ctx = full_device();
+    uint8_t data[8] = { 0x7f, 0x10, 0, 0, 0, 0, 0, 0 };
+
+    (void)state;
+    /* The interrupt line is stored, the capability's header behind it refused. */
+    assert_int_equal(pci_write(ctx, 0x3c, data, 8), -EPERM);
+    assert_int_equal(read8(ctx, 0x3c), 0x7f);
+    assert_int_equal(read8(ctx, PM), PCI_CAP_ID_PM);
+    vfu_destroy_ctx(ctx);
+}
+
 /* 24 bytes are legal for MSI, but not from its middle on into the next one. */
 static void a_write_ends_with_its_capability(void **state)
 {
@@ -646,7 +754,7 @@ static void flr_runs_the_reset_callback_last(void **state)
 
     (void)state;
     memset(&reset, 0, sizeof(reset));
-    ctx->reset_cb = on_reset;
+    ctx->reset.cb = on_reset;
     assert_int_equal(write16(ctx, PX + PCI_EXP_DEVCTL, 0x8810), 2);
     assert_int_equal(reset.calls, 1);
     assert_int_equal(reset.type, VFU_RESET_PCI_FLR);
@@ -678,7 +786,7 @@ static void flr_needs_the_device_to_offer_it(void **state)
 
     (void)state;
     memset(&reset, 0, sizeof(reset));
-    ctx->reset_cb = on_reset;
+    ctx->reset.cb = on_reset;
     ctx->pci.space[PX + PCI_EXP_DEVCAP + 3] &= ~0x10;
     assert_refused(ctx, PX + PCI_EXP_DEVCTL, 2, EINVAL);
     assert_int_equal(reset.calls, 0);
@@ -893,6 +1001,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(msi_takes_what_drivers_program),
     cmocka_unit_test(msi_takes_parts_of_registers),
     cmocka_unit_test(msi_refuses_more_vectors_than_there_are),
+    cmocka_unit_test(each_msi_layout_takes_writes_to_its_own_fields),
+    cmocka_unit_test(a_driver_programs_each_msi_layout),
+    cmocka_unit_test(an_msi_layout_is_that_of_the_capability_as_added),
+    cmocka_unit_test(the_first_piece_refused_ends_an_access),
     cmocka_unit_test(a_write_ends_with_its_capability),
     cmocka_unit_test(msix_takes_its_two_switches_only),
     cmocka_unit_test(pcie_takes_its_control_words),
