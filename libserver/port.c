@@ -556,8 +556,51 @@ static int check_window(const struct vus_dma_request *r)
     return 0;
 }
 
-/* Locked, lets go when it fails. Replies that are ready go first: the client may wait
- * for one of them. */
+#define FULL_SOCKET_MS 5    /* until a socket that is full is looked at again */
+
+/* Locked. Replies that are ready go first: the client may wait for one of them. 0: so
+ * they did, and a request fits; -EAGAIN: not yet. */
+static int try_way(struct vus_port *p)
+{
+    int err = vu_channel_flush(p->ch[VUS_MAIN], VU_DONT_WAIT);
+
+    if (err != 0)
+        return err;
+    err = vu_socket_wait(vu_channel_fd(request_channel(p)), POLLOUT, VU_DONT_WAIT);
+    return err == -ETIMEDOUT || err == -EINTR ? -EAGAIN : err;
+}
+
+/*
+ * Locked, lets go. Wait for room without holding up anybody, and read meanwhile: a
+ * client in the middle of a long command of its own reads nothing before we do. 0, or
+ * why there will be none.
+ */
+static int make_way(struct vfu_ctx *ctx, const struct vus_dma_request *r,
+                    vu_deadline deadline)
+{
+    struct vus_port *p = port_of(ctx);
+    int err = p->lost ? -ENOTCONN : try_way(p);
+
+    while (err == -EAGAIN) {
+        vu_deadline soon = vu_deadline_in_ms(FULL_SOCKET_MS);
+
+        if (vu_deadline_left_ms(deadline) == 0)
+            return -ETIMEDOUT;
+        soon = soon < deadline ? soon : deadline;
+        if (p->reading)
+            wait_changed(p, soon);
+        else if (read_for(ctx, r, soon) == -ENOBUFS)
+            return -ENOBUFS;
+        err = p->lost ? -ENOTCONN : try_way(p);
+    }
+    if (err != 0 && err != -ENOTCONN) {
+        break_saying(ctx, "a DMA request could not be sent: client dropped");
+        err = -ENOTCONN;
+    }
+    return err;
+}
+
+/* Locked, lets go when it fails. There is way for it, so that it does not wait. */
 static int send_request(struct vfu_ctx *ctx, const struct vus_dma_request *r,
                         vu_deadline deadline)
 {
@@ -568,9 +611,7 @@ static int send_request(struct vfu_ctx *ctx, const struct vus_dma_request *r,
     int err;
 
     vus_request_head(r, head);
-    err = vu_channel_flush(p->ch[VUS_MAIN], deadline);
-    if (err == 0)
-        err = vu_channel_send(request_channel(p), iov, data ? 2 : 1, NULL, 0, deadline);
+    err = vu_channel_send(request_channel(p), iov, data ? 2 : 1, NULL, 0, deadline);
     if (err == 0)
         return 0;
     break_saying(ctx, "a DMA request could not be sent: client dropped");
@@ -604,7 +645,9 @@ int64_t vus_port_ask(struct vfu_ctx *ctx, struct vus_dma_request *r,
     int err;
 
     lock(p);
-    err = p->lost ? -ENOTCONN : check_window(r);
+    err = make_way(ctx, r, deadline);
+    if (err == 0)
+        err = check_window(r);
     if (err == 0) {
         vus_requests_add(&p->requests, r);
         err = send_request(ctx, r, deadline);
@@ -659,6 +702,11 @@ int64_t vus_port_read(struct vfu_ctx *ctx, vu_deadline deadline)
     lock(p);
     if (p->reading)
         return wait_for_role(ctx, deadline);
+    /* Kept by another thread since we looked: the client may wait for that reply. */
+    if (deadline != VU_DONT_WAIT && vus_port_at_hand(p)) {
+        unlock(p);
+        return -EAGAIN;
+    }
     p->reading = true;
     unlock(p);
     if (deadline == VU_FOREVER && (twin != NULL || atomic_load(&ctx->wake.added) != 0)) {

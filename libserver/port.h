@@ -44,6 +44,13 @@
 
 struct vfu_ctx;
 
+/*
+ * Bytes in one DMA_WRITE. A socket that is ready for output takes them at once, so that no
+ * request waits half sent: the client may be in the middle of a long command, and read
+ * nothing before we have read that.
+ */
+#define VUS_MAX_DMA_WRITE (128u << 10)
+
 /* The sockets of a connection. */
 enum vus_socket {
     VUS_MAIN,

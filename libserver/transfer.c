@@ -89,6 +89,8 @@ static int copy_by_messages(struct transfer *t, const dma_sg_t *sg, uint8_t *dat
     /* The client's, who stays until we leave. */
     uint64_t max = err == 0 ? t->ctx->conn.port.max_xfer : 0;
 
+    if (t->to_guest && max > VUS_MAX_DMA_WRITE)
+        max = VUS_MAX_DMA_WRITE;
     for (uint64_t at = 0; err == 0 && at < sg->length;) {
         struct vus_dma_request r = {
             .command = t->to_guest ? VU_DMA_WRITE : VU_DMA_READ,
