@@ -371,7 +371,7 @@ static bool try_request(const struct request *q, size_t n_fds)
     const struct vu_command_info *info = vu_command_info(q->command);
     static struct core c;
     struct answer a;
-    int fds[16];
+    int fds[16] = { -1 };
     bool done;
 
     begin(&c);

@@ -261,6 +261,33 @@ static void attaching_without_memory_fails_and_can_be_tried_again(void **state)
     life_end(&l);
 }
 
+/* Another thread keeps it after the run thread looked, and before that waits. */
+static void a_wait_for_input_ends_when_a_command_was_kept(void **state)
+{
+    static const uint8_t body[VU_REGION_ACCESS_SIZE] = { [12] = 4 };
+    uint8_t bytes[200], got[4], *at;
+    int64_t begun = guest_now_ms();
+    struct life l;
+    int client;
+
+    (void)state;
+    life_begin(&l, NB);
+    client = life_client(&l);
+    guest_map(&l, client, BASE, 0x1000);
+    at = put_message(bytes, 2, VU_REGION_READ, 0, body, sizeof(body));
+    at = put_answer(at, 0, VU_DMA_READ, BASE, "abcd", 4);
+    client_send(client, bytes, (size_t)(at - bytes));
+    assert_int_equal(guest_read(&l, BASE, got, sizeof(got), 0), 0);
+    assert_int_equal(vus_port_read(l.core.ctx, vu_deadline_in_ms(PATIENCE_MS)), -EAGAIN);
+    assert_in_range(guest_now_ms() - begun, 0, PATIENCE_MS / 2);
+    assert_run(&l, 1, 0);
+    assert_request(client, 0, VU_DMA_READ, BASE, 4);
+    assert_reply(client, 2, 0);
+    close(client);
+    assert_run(&l, -1, ENOTCONN);
+    life_end(&l);
+}
+
 static const struct CMUnitTest tests[] = {
     VU_FD_TEST(input_of_what_was_added_wakes),
     VU_FD_TEST(adding_opens_it),
@@ -269,6 +296,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_transfer_in_a_blocking_context_needs_the_wake_descriptor),
     VU_FD_TEST(a_command_that_cannot_be_kept_loses_the_client),
     VU_FD_TEST(attaching_without_memory_fails_and_can_be_tried_again),
+    VU_FD_TEST(a_wait_for_input_ends_when_a_command_was_kept),
 };
 
 VU_TEST_MAIN(tests)
