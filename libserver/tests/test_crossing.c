@@ -747,7 +747,7 @@ static void large_commands_are_bounded_by_their_bytes(void **state)
 
     (void)state;
     vu_encode_header(&w, &h);
-    assert_int_equal(vfu_setup_timeout(l.core.ctx, VFU_TIMEOUT_DMA, 2), 0);
+    assert_int_equal(vfu_setup_timeout(l.core.ctx, VFU_TIMEOUT_DMA, 30), 0);
     do {
         client_send(client, one, size);
         errno = 0;
@@ -780,7 +780,7 @@ static void descriptors_are_bounded_too(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &more), 0);
     for (size_t i = 0; i < 200; i++)
         fds[i] = l.core.memory;
-    assert_int_equal(vfu_setup_timeout(l.core.ctx, VFU_TIMEOUT_DMA, 2), 0);
+    assert_int_equal(vfu_setup_timeout(l.core.ctx, VFU_TIMEOUT_DMA, 30), 0);
     do {
         at = put_read(bytes, 1);
         client_send_fds(client, bytes, (size_t)(at - bytes), fds, 200);
