@@ -33,10 +33,19 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A sanitizer that is linked statically gets the wrappers, too, and calls them before it
+ * is ready for instrumented code. */
+#ifdef __clang__
+#define UNSANITIZED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNSANITIZED __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+
 enum {
     ALLOCATIONS = 1,
     SYSTEM_CALLS = 2,
     INTERRUPTIONS = 4,      /* those that a signal can interrupt, with EINTR */
+    LOCKS = 8,              /* for faults.instead alone */
 };
 
 static _Thread_local struct faults {
@@ -48,6 +57,9 @@ static _Thread_local struct faults {
     int err;                /* if hit */
     const char *name;       /* NULL: any; else only calls of that function are counted */
     const char *what;       /* the one that failed */
+    int as;                 /* 0, or the errno to fail with instead of the usual one */
+    void (*instead)(void *arg); /* unless NULL: called before, and nothing fails */
+    void *arg;
 } faults;
 
 static inline void faults_arm_call(const char *name, unsigned kinds, unsigned at)
@@ -72,6 +84,7 @@ static inline void faults_go_on(void)
     faults.kinds = faults.armed;
 }
 
+UNSANITIZED
 static inline bool fault(const char *name, unsigned kind, int err)
 {
     if ((faults.kinds & kind) == 0 || (faults.name != NULL && strcmp(faults.name, name) != 0))
@@ -79,9 +92,13 @@ static inline bool fault(const char *name, unsigned kind, int err)
     if (++faults.seen != faults.fails_at)
         return false;
     faults.hit = true;
-    faults.err = err;
+    faults.err = faults.as != 0 ? faults.as : err;
     faults.what = name;
-    errno = err;
+    if (faults.instead != NULL) {
+        faults.instead(faults.arg);
+        return false;
+    }
+    errno = faults.err;
     return true;
 }
 
@@ -89,6 +106,7 @@ static inline bool fault(const char *name, unsigned kind, int err)
 #define FAULT(kind, err, type, failure, name, params, args)     \
     type __real_##name params;                                  \
     type __wrap_##name params;                                  \
+    UNSANITIZED                                                 \
     type __wrap_##name params                                   \
     {                                                           \
         if (fault(#name, kind, err))                            \
@@ -100,6 +118,7 @@ static inline bool fault(const char *name, unsigned kind, int err)
 #define FAULT2(err, type, name, params, args)                   \
     type __real_##name params;                                  \
     type __wrap_##name params;                                  \
+    UNSANITIZED                                                 \
     type __wrap_##name params                                   \
     {                                                           \
         if (fault(#name, SYSTEM_CALLS, err) ||                  \
@@ -127,6 +146,8 @@ FAULT(ALLOCATIONS, ENOMEM, int, ENOMEM, pthread_condattr_init, (pthread_condattr
 FAULT(ALLOCATIONS, ENOMEM, int, ENOMEM, pthread_atfork,
       (void (*prepare)(void), void (*parent)(void), void (*child)(void)),
       (prepare, parent, child))
+
+FAULT(LOCKS, 0, int, 0, pthread_mutex_lock, (pthread_mutex_t *m), (m))
 
 FAULT(SYSTEM_CALLS, EMFILE, int, -1, socket, (int domain, int type, int protocol),
       (domain, type, protocol))
@@ -178,6 +199,7 @@ FAULT2(ENOSPC, ssize_t, pwrite, (int fd, const void *buf, size_t n, off_t at),
  * the library makes for a moment, of a page or two. */
 int __real_munmap(void *at, size_t len);
 int __wrap_munmap(void *at, size_t len);
+UNSANITIZED
 int __wrap_munmap(void *at, size_t len)
 {
     if (len > 8192 && fault("munmap", SYSTEM_CALLS, ENOMEM))
@@ -188,6 +210,7 @@ int __wrap_munmap(void *at, size_t len)
 /* What does not wait is not interrupted. */
 ssize_t __real_recvmsg(int fd, struct msghdr *m, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags);
+UNSANITIZED
 ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
 {
     if (fault("recvmsg", SYSTEM_CALLS, ENOMEM) ||
@@ -198,6 +221,7 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
+UNSANITIZED
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 {
     if (fault("sendmsg", SYSTEM_CALLS, ENOBUFS) ||
@@ -209,6 +233,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 /* Taking away cannot fail. */
 int __real_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+UNSANITIZED
 int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
     if (op == EPOLL_CTL_ADD && fault("epoll_ctl", SYSTEM_CALLS, ENOSPC))
@@ -219,6 +244,7 @@ int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 /* The argument is there for the commands that the library uses, or is not read. */
 int __real_fcntl(int fd, int command, ...);
 int __wrap_fcntl(int fd, int command, ...);
+UNSANITIZED
 int __wrap_fcntl(int fd, int command, ...)
 {
     va_list args;
@@ -233,6 +259,7 @@ int __wrap_fcntl(int fd, int command, ...)
 /* Asynchronous I/O alone. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
+UNSANITIZED
 long __wrap_syscall(long number, ...)
 {
     long a[6];
