@@ -18,7 +18,7 @@ PACKAGES := $(if $(filter dbg rel asan coverage,$(BUILD_TYPE)),build,ci)
 # Sanitized programs want fixed addresses, see cmake/Testing.cmake.
 RUN := $(if $(filter asan clang-asan tsan fuzz,$(BUILD_TYPE)),setarch -R)
 
-.PHONY: all configure deps deps-ci install test test-long conformance clean format lint help
+.PHONY: all configure deps deps-ci install test test-long conformance clean coverage format lint help
 
 all: configure
 	@cmake --build $(BUILD)
@@ -48,6 +48,10 @@ conformance: export VU_SERVER = $(SERVER)
 conformance: all
 	@$(RUN) $(BUILD)/conformance/vfio-user-conformance --spawn "$$VU_SERVER" $(ARGS)
 
+coverage:
+	@scripts/install-deps build
+	@scripts/coverage $(ARGS)
+
 clean:
 	@rm -rf build
 
@@ -68,6 +72,7 @@ help:
 	@echo 'make install             install to PREFIX (/usr/local), below DESTDIR'
 	@echo 'make format              lay out the lines that you changed, with clang-format'
 	@echo 'make lint                check the sources with clang-tidy and cppcheck'
+	@echo 'make coverage            which lines of libserver and wire their tests run'
 	@echo 'make clean               remove build/'
 	@echo
 	@echo 'BUILD_TYPE=dbg|rel       what to build: for development, or optimised; or another'
