@@ -270,12 +270,13 @@ static int wait_version(struct vfu_ctx *ctx)
 /* The socket is fresh and the reply short: it fits, or something is wrong. */
 static int send_reply(int fd, const struct vus_reply *reply)
 {
-    size_t len = vus_reply_len(reply);
-    struct iovec iov = { .iov_base = reply->out->data + reply->start, .iov_len = len };
+    struct iovec iov = { .iov_len = vus_reply_len(reply) };
+    int64_t len = (int64_t)iov.iov_len;
 
     if (len == 0)
         return 0;
-    return vu_socket_send(fd, &iov, 1, reply->fds, reply->n_fds) == (int64_t)len
+    iov.iov_base = reply->out->data + reply->start;
+    return vu_socket_send(fd, &iov, 1, reply->fds, reply->n_fds) == len
                ? 0 : -ECONNRESET;
 }
 

@@ -87,7 +87,8 @@ static inline void faults_go_on(void)
 UNSANITIZED
 static inline bool fault(const char *name, unsigned kind, int err)
 {
-    if ((faults.kinds & kind) == 0 || (faults.name != NULL && strcmp(faults.name, name) != 0))
+    if ((faults.kinds & kind) == 0 ||
+        (faults.name != NULL && strcmp(faults.name, name) != 0))
         return false;
     if (++faults.seen != faults.fails_at)
         return false;

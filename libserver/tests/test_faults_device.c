@@ -280,7 +280,7 @@ static void a_version_whose_answer_has_no_room_agrees_on_nothing(void **state)
     core_end(&c);
 }
 
-static void a_waiting_command_whose_reply_finds_no_memory_ends_the_connection(void **state)
+static void a_late_reply_that_finds_no_memory_ends_the_connection(void **state)
 {
     struct core c;
 
@@ -344,7 +344,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_full_counter_is_not_waited_for),
     VU_FD_TEST(a_signal_that_cannot_be_sent_is_reported),
     VU_FD_TEST(a_version_whose_answer_has_no_room_agrees_on_nothing),
-    VU_FD_TEST(a_waiting_command_whose_reply_finds_no_memory_ends_the_connection),
+    VU_FD_TEST(a_late_reply_that_finds_no_memory_ends_the_connection),
     VU_FD_TEST(a_client_that_is_lost_in_a_reset_is_not_reset_twice),
 };
 

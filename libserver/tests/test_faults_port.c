@@ -128,6 +128,7 @@ static void a_reply_put_aside_that_cannot_be_sent_drops_the_client(void **state)
         vu_channel_flush(l.core.ctx->conn.port.ch[VUS_MAIN], VU_DONT_WAIT);
     }
     faults_arm_call("sendmsg", SYSTEM_CALLS, 1);
+    faults.as = ETOOMANYREFS;
     assert_run(&l, -1, ENOTCONN);
     faults_rest();
     assert_true(faults.hit);

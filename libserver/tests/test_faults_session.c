@@ -123,8 +123,9 @@ static int realize(struct session *s)
 }
 
 static int (*const set_up[])(struct session *s) = {
-    create, init_pci, set_up_registers, set_up_memory, set_up_msix, set_up_msi, set_up_dma,
-    set_up_migration, set_up_ioeventfd, set_up_queue, set_up_guard, open_wake_fd, realize,
+    create, init_pci, set_up_registers, set_up_memory, set_up_msix, set_up_msi,
+    set_up_dma, set_up_migration, set_up_ioeventfd, set_up_queue, set_up_guard,
+    open_wake_fd, realize,
 };
 
 /* ------------------------------------------------------------- connections -- */
@@ -426,7 +427,7 @@ static enum result trigger(struct session *s)
     ret = vfu_irq_trigger(ctx_of(s), 1);
     err = errno;
     faults_rest();
-    /* Without asynchronous I/O and with a poll() that fails, there seems to be no room. */
+    /* With a poll() that fails there seems to be no room. */
     if (ret == 0 && poll(&p, 1, 0) != 1) {
         assert_true(faults.hit);
         assert_string_equal(faults.what, "poll");
@@ -501,7 +502,8 @@ static enum result report_log(struct session *s)
     enum result r;
 
     ENCODE(dma_report, &m, data);
-    r = ask_feature(s, VU_FEATURE_GET | VU_FEATURE_DMA_LOGGING_REPORT, data, sizeof(data));
+    r = ask_feature(s, VU_FEATURE_GET | VU_FEATURE_DMA_LOGGING_REPORT, data,
+                    sizeof(data));
     if (r == DONE)
         assert_int_equal(s->got.body[VU_FEATURE_SIZE + VU_DMA_REPORT_SIZE], 0x06);
     return r;
@@ -660,8 +662,8 @@ static enum result (*const steps[])(struct session *s) = {
     map_memory, map_file, map_nothing,
     assign_vector, assign_unmask, trigger,
     write_region, read_region, write_multi,
-    start_log, touch_memory, write_memory, read_memory, write_file, read_file, write_by_message,
-    read_by_message, report_log,
+    start_log, touch_memory, write_memory, read_memory, write_file, read_file,
+    write_by_message, read_by_message, report_log,
     stop_and_copy, read_state, resuming, write_state, running,
     unmap_with_bitmap, stop_log, unmap_all, map_memory, reset,
 };
@@ -802,8 +804,9 @@ static void hold_sessions(unsigned kinds)
 
         while (hold_session(&session, mode, kinds, at)) {
             if (getenv("VERBOSE") != NULL)
-                print_message("%u: %s: %d failed, %d lost, %d repeated\n", at, faults.what,
-                              session.failed, session.lost, session.repeated);
+                print_message("%u: %s: %d failed, %d lost, %d repeated\n", at,
+                              faults.what, session.failed, session.lost,
+                              session.repeated);
             if (kinds == INTERRUPTIONS)
                 assert_int_equal(session.failed + session.lost, 0);
             at++;

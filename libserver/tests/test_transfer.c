@@ -411,7 +411,7 @@ static void answers_that_do_not_fit_are_errors(void **state)
 
 static void write_answers_that_do_not_fit_are_errors(void **state)
 {
-    uint8_t bytes[64];
+    uint8_t bytes[64] = { 0 };
     struct life l;
     int client = begin(&l);
 
