@@ -74,7 +74,7 @@ int vus_output_put(struct vus_output *o, const struct vus_reply *reply)
     if (reply->n_fds == 0 && len < BATCH && post_copy(o->ch, bytes, len, &err))
         return err;
     if (o->queue_max != 0)
-        return vu_channel_offer(o->ch, bytes, len, reply->fds, reply->n_fds);
+        return vu_channel_offer(o->ch, &iov, 1, reply->fds, reply->n_fds);
     return vu_channel_send(o->ch, &iov, 1, reply->fds, reply->n_fds, VU_FOREVER);
 }
 

@@ -375,6 +375,13 @@ int vu_channel_next(struct vu_channel *ch, struct vu_message *m)
     return 1;
 }
 
+bool vu_channel_ready(const struct vu_channel *ch)
+{
+    size_t need;
+
+    return front_ready(ch, &need);
+}
+
 size_t vu_channel_partial(const struct vu_channel *ch)
 {
     size_t at = ch->head;
@@ -389,6 +396,11 @@ size_t vu_channel_partial(const struct vu_channel *ch)
         at += h.size;
     }
     return ch->tail - at;
+}
+
+struct vu_bytes vu_channel_unread(const struct vu_channel *ch)
+{
+    return (struct vu_bytes){ ch->in + ch->head, unread(ch) };
 }
 
 int vu_channel_hold(struct vu_channel *ch)
@@ -645,14 +657,14 @@ static bool iov_advance(struct iovec **iov, int *n_iov, size_t len)
     return false;
 }
 
-/* Send all of iov, descriptors with its first byte. *sent tells how far it got, also on
- * failure. -EAGAIN only with VU_DONT_WAIT. */
-static int send_all(struct vu_channel *ch, struct iovec *iov, int n_iov, const int *fds,
-                    size_t n_fds, vu_deadline deadline, size_t *sent)
+/* Send all of *iov, descriptors with its first byte. *sent tells how far it got, also on
+ * failure, and *iov what is left. -EAGAIN only with VU_DONT_WAIT. */
+static int send_all(struct vu_channel *ch, struct iovec **iov, int *n_iov,
+                    const int *fds, size_t n_fds, vu_deadline deadline, size_t *sent)
 {
     *sent = 0;
     for (;;) {
-        int64_t n = vu_socket_send(ch->fd, iov, n_iov, fds, n_fds);
+        int64_t n = vu_socket_send(ch->fd, *iov, *n_iov, fds, n_fds);
         int err = n < 0 ? (int)n : 0;
 
         if (err == -EAGAIN && deadline != VU_DONT_WAIT)
@@ -663,14 +675,15 @@ static int send_all(struct vu_channel *ch, struct iovec *iov, int n_iov, const i
             continue;
         *sent += (size_t)n;
         n_fds = 0;
-        if (iov_advance(&iov, &n_iov, (size_t)n))
+        if (iov_advance(iov, n_iov, (size_t)n))
             return 0;
     }
 }
 
 int vu_channel_flush(struct vu_channel *ch, vu_deadline deadline)
 {
-    struct iovec iov;
+    struct iovec iov, *rest = &iov;
+    int n_rest = 1;
     size_t sent;
     int err;
 
@@ -680,7 +693,7 @@ int vu_channel_flush(struct vu_channel *ch, vu_deadline deadline)
         return 0;
     iov.iov_base = ch->out.data + ch->sent;
     iov.iov_len = ch->posted - ch->sent;
-    err = send_all(ch, &iov, 1, NULL, 0, deadline, &sent);
+    err = send_all(ch, &rest, &n_rest, NULL, 0, deadline, &sent);
     ch->sent += sent;
     if (err == 0)
         drop_posted(ch);
@@ -702,7 +715,7 @@ static int send_message(struct vu_channel *ch, struct iovec *iov, int n_iov,
                         const int *fds, size_t n_fds, vu_deadline deadline)
 {
     size_t sent;
-    int err = send_all(ch, iov, n_iov, fds, n_fds, deadline, &sent);
+    int err = send_all(ch, &iov, &n_iov, fds, n_fds, deadline, &sent);
 
     if (err == 0)
         return 0;
@@ -759,33 +772,40 @@ size_t vu_channel_unsent(const struct vu_channel *ch)
     return ch->posted - ch->sent;
 }
 
-/* Post the rest of a message whose beginning may have left already. */
-static int keep_rest(struct vu_channel *ch, const struct iovec *rest, size_t sent)
+/* Post the rest of a message, of which `sent` bytes have left already. */
+static int keep_rest(struct vu_channel *ch, const struct iovec *rest, int n_rest,
+                     size_t sent)
 {
-    uint8_t *at = vu_buffer_extend(&ch->out, rest->iov_len);
+    size_t len = 0;
+    uint8_t *at;
 
+    for (int i = 0; i < n_rest; i++)
+        len += rest[i].iov_len;
+    at = vu_buffer_extend(&ch->out, len);
     if (at == NULL)
         return sent == 0 ? -errno : fail_output(ch, -errno);
-    memcpy(at, rest->iov_base, rest->iov_len);
+    for (int i = 0; i < n_rest; i++) {
+        if (rest[i].iov_len > 0)    /* memcpy refuses NULL even then */
+            memcpy(at, rest[i].iov_base, rest[i].iov_len);
+        at += rest[i].iov_len;
+    }
     ch->posted = ch->out.len;
     return 0;
 }
 
-int vu_channel_offer(struct vu_channel *ch, const void *bytes, size_t len, const int *fds,
+int vu_channel_offer(struct vu_channel *ch, struct iovec *iov, int n_iov, const int *fds,
                      size_t n_fds)
 {
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
     size_t sent = 0;
     int err = vu_channel_flush(ch, VU_DONT_WAIT);
 
     if (err == 0)
-        err = send_all(ch, &iov, 1, fds, n_fds, VU_DONT_WAIT, &sent);
+        err = send_all(ch, &iov, &n_iov, fds, n_fds, VU_DONT_WAIT, &sent);
     if (err == 0)
         return 0;
     if (err == -EAGAIN && n_fds > 0 && sent == 0)
         return err;
     if (err != -EAGAIN)
         return sent == 0 && n_fds > 0 && fds_at_fault(err) ? err : fail_output(ch, err);
-    iov = (struct iovec){ (uint8_t *)(uintptr_t)bytes + sent, len - sent };
-    return keep_rest(ch, &iov, sent);
+    return keep_rest(ch, iov, n_iov, sent);
 }

@@ -28,8 +28,8 @@
  * before can still be read. Failures are sticky for their direction.
  *
  * Threads. The two directions may be used by different threads, each by one at a
- * time: reading is fill, next, receive, partial, hold and release; writing is the
- * rest. Limits are set while nobody does either.
+ * time: reading is fill, next, ready, receive, partial, unread, hold and release; writing
+ * is the rest. Limits are set while nobody does either.
  */
 #ifndef VU_WIRE_CHANNEL_H
 #define VU_WIRE_CHANNEL_H
@@ -133,12 +133,20 @@ int64_t vu_channel_fill(struct vu_channel *ch, vu_deadline deadline);
  */
 int vu_channel_next(struct vu_channel *ch, struct vu_message *m);
 
+/* Whether vu_channel_next() would have something to say. No system call. */
+bool vu_channel_ready(const struct vu_channel *ch);
+
 /* vu_channel_next(), filling as often as it takes. 1, or errors of both; 0: the peer has
  * closed. A peer that sends byte by byte does not prolong the deadline. */
 int vu_channel_receive(struct vu_channel *ch, struct vu_message *m, vu_deadline deadline);
 
 /* Bytes of an incomplete message, behind all complete ones, that were read so far. */
 size_t vu_channel_partial(const struct vu_channel *ch);
+
+/* What was read and not handed out, where it lies: once vu_channel_next() has no message
+ * any more, the bytes of an incomplete one or those that begin with a bad header. For who
+ * passes on what is no message. Valid until the next fill; empty: data may be anything. */
+struct vu_bytes vu_channel_unread(const struct vu_channel *ch);
 
 /*
  * Keep the message that was handed out last valid while others are read behind it: for a
@@ -185,13 +193,14 @@ int vu_channel_send(struct vu_channel *ch, struct iovec *iov, int n_iov, const i
 /*
  * For who never waits: send now what the socket takes of the posted bytes and of this
  * message, and post a copy of the rest, which leaves with later flushes. (Set
- * limits.batch so high that vu_channel_post() does not flush.)
+ * limits.batch so high that vu_channel_post() does not flush.) iov is used up, but not when
+ * nothing of the message has left or was kept.
  *
  * 0, or as vu_channel_flush() with VU_FOREVER, but without its wait; -EAGAIN with
  * descriptors only: nothing of the message has left, offer it again later. -ENOBUFS,
  * -ENOMEM: no room for the rest; sticky when a part of the message has left.
  */
-int vu_channel_offer(struct vu_channel *ch, const void *bytes, size_t len, const int *fds,
+int vu_channel_offer(struct vu_channel *ch, struct iovec *iov, int n_iov, const int *fds,
                      size_t n_fds);
 size_t vu_channel_unsent(const struct vu_channel *ch);   /* bytes posted and not sent */
 

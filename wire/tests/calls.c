@@ -13,11 +13,22 @@ void calls_reset(void)
     calls = (struct calls){ .sendmsg = 0 };
 }
 
+static bool system_fails(void)
+{
+    calls.system++;
+    if (calls.system != calls.system_fails_at)
+        return false;
+    errno = calls.system_errno;
+    return true;
+}
+
 ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     calls.sendmsg++;
+    if (system_fails())
+        return -1;
     return __real_sendmsg(fd, msg, flags);
 }
 
@@ -26,6 +37,8 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags)
 {
     calls.recvmsg++;
+    if (system_fails())
+        return -1;
     return __real_recvmsg(fd, msg, flags);
 }
 
@@ -34,6 +47,8 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 {
     calls.poll++;
+    if (calls.system_errno != EAGAIN && system_fails())
+        return -1;
     if (calls.on_poll != NULL && calls.on_poll(fds, calls.on_poll_arg) != 0) {
         errno = EINTR;
         return -1;
@@ -46,6 +61,8 @@ int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_
 int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 {
     calls.setsockopt++;
+    if (calls.system_errno != EAGAIN && system_fails())
+        return -1;
     if (calls.setsockopt_fails) {
         errno = EPERM;
         return -1;
@@ -58,6 +75,8 @@ static bool allocation_fails(size_t size)
     calls.malloc++;
     if (size > calls.largest)
         calls.largest = size;
+    if (calls.malloc_fails_once)
+        return calls.malloc == calls.malloc_fails_at;
     return calls.malloc_fails_at != 0 && calls.malloc >= calls.malloc_fails_at;
 }
 

@@ -20,7 +20,13 @@ struct calls {
     int (*on_poll)(struct pollfd *fds, void *arg);
     void *on_poll_arg;
     unsigned malloc_fails_at;   /* this one and all later ones fail; 0: none does */
+    bool malloc_fails_once;     /* only this one */
     bool setsockopt_fails;      /* with EPERM */
+
+    /* sendmsg, recvmsg, poll, setsockopt, counted together. The one of this number fails
+     * with this errno; 0: none does. (poll and setsockopt never fail with EAGAIN.) */
+    unsigned system, system_fails_at;
+    int system_errno;
 };
 
 extern _Thread_local struct calls calls;

@@ -38,6 +38,7 @@ static void an_offer_without_memory_can_be_repeated(void **state)
     static uint8_t chunk[65536];
     struct pair p = pair_open();
     uint8_t bytes[64] = { 9, 0, 4, 0, 64 };     /* id, command, size */
+    struct iovec iov = { .iov_base = bytes, .iov_len = sizeof(bytes) };
     size_t sent = 0;
 
     (void)state;
@@ -46,10 +47,10 @@ static void an_offer_without_memory_can_be_repeated(void **state)
         sent += (size_t)n;
     calls.malloc_fails_at = 1;
     calls.malloc = 0;
-    assert_int_equal(vu_channel_offer(p.ch, bytes, sizeof(bytes), NULL, 0), -ENOMEM);
+    assert_int_equal(vu_channel_offer(p.ch, &iov, 1, NULL, 0), -ENOMEM);
     calls.malloc_fails_at = 0;
     assert_int_equal(vu_channel_unsent(p.ch), 0);
-    assert_int_equal(vu_channel_offer(p.ch, bytes, sizeof(bytes), NULL, 0), 0);
+    assert_int_equal(vu_channel_offer(p.ch, &iov, 1, NULL, 0), 0);
     assert_int_equal(vu_channel_unsent(p.ch), sizeof(bytes));
     while (sent != 0) {
         ssize_t n = recv(p.peer, chunk, sent < sizeof(chunk) ? sent : sizeof(chunk), 0);

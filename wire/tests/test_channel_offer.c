@@ -18,10 +18,11 @@ static struct pair open_queue(uint32_t max_out)
 static int offer(struct pair *p, uint16_t id, uint32_t size, const int *fds, size_t n_fds)
 {
     uint8_t *bytes = malloc(size);
+    struct iovec iov = { .iov_base = bytes, .iov_len = size };
     int err;
 
     make_message(bytes, id, size);
-    err = vu_channel_offer(p->ch, bytes, size, fds, n_fds);
+    err = vu_channel_offer(p->ch, &iov, 1, fds, n_fds);
     free(bytes);
     return err;
 }
@@ -91,6 +92,30 @@ static void the_rest_is_kept_and_leaves_in_order(void **state)
     assert_int_equal(calls.poll, 0);
     peer_expect_nothing(&p);
     pair_close(&p);
+}
+
+/* Wherever in its pieces the socket stops, an empty one among them. */
+static void the_rest_may_lie_in_several_pieces(void **state)
+{
+    (void)state;
+    for (size_t first = 16; first < LARGE; first += LARGE / 7) {
+        struct pair p = open_queue(4u << 20);
+        uint8_t *bytes = malloc(LARGE);
+        struct iovec iov[4] = {
+            { .iov_base = bytes, .iov_len = first },
+            { .iov_base = NULL, .iov_len = 0 },
+            { .iov_base = bytes + first, .iov_len = 1 },
+            { .iov_base = bytes + first + 1, .iov_len = LARGE - first - 1 },
+        };
+
+        make_message(bytes, 1, LARGE);
+        assert_int_equal(vu_channel_offer(p.ch, iov, 4, NULL, 0), 0);
+        assert_true(vu_channel_unsent(p.ch) > 0);
+        free(bytes);
+        read_large(&p, 1, LARGE);
+        peer_expect_nothing(&p);
+        pair_close(&p);
+    }
 }
 
 static void descriptors_wait_for_an_empty_queue(void **state)
@@ -206,6 +231,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(what_fits_leaves_at_once_and_without_a_copy),
     VU_FD_TEST(posted_messages_leave_before_it),
     VU_FD_TEST(the_rest_is_kept_and_leaves_in_order),
+    VU_FD_TEST(the_rest_may_lie_in_several_pieces),
     VU_FD_TEST(descriptors_wait_for_an_empty_queue),
     VU_FD_TEST(a_large_message_with_descriptors_is_kept_in_part),
     VU_FD_TEST(without_room_for_the_rest_the_stream_is_broken),
