@@ -27,7 +27,7 @@
 
 struct vuc_request {
     uint16_t command;
-    uint16_t id;            /* set by vuc_call() */
+    uint16_t id;            /* set by who sends it */
     uint32_t flags;         /* VU_F_NO_REPLY or 0 */
     struct vu_writer body;  /* the fixed part goes in here */
     const void *data;       /* sent behind the fixed part; lent */
@@ -42,12 +42,13 @@ struct vuc_request {
 void vuc_request_init(struct vuc_request *req, enum vu_command command);
 
 /*
- * Send the request and await its reply. On success the reply has the right id and
- * command, is no error, and has a body of reply_min to reply_max bytes; the caller ends
- * it with vu_message_done() before the next call. On failure it is void.
+ * Send the request and await its reply, dealing with what else comes. On success the
+ * reply has the right id and command, is no error, and has a body of reply_min to
+ * reply_max bytes; the caller ends it with vu_message_done() before the next call. On
+ * failure it is void.
  *
- * 0, -EREMOTEIO, -EPROTO, -ETIMEDOUT, -ENOTCONN, -ENOMEM; -EBADF when the descriptors
- * cannot be passed, in which case nothing was sent.
+ * 0, -EREMOTEIO, -EPROTO, -ETIMEDOUT, -ENOTCONN, -ENOMEM; -EBUSY: a callback is the
+ * caller; -EBADF: the descriptors cannot be passed. After the last two nothing was sent.
  */
 int vuc_call(struct vfuc_client *client, struct vuc_request *req,
              struct vu_message *reply);
@@ -55,8 +56,49 @@ int vuc_call(struct vfuc_client *client, struct vuc_request *req,
 /* As vuc_call(), for a reply that says nothing but yes. */
 int vuc_call_plain(struct vfuc_client *client, struct vuc_request *req);
 
-/* Send only. The request must have VU_F_NO_REPLY. */
+/* Send only: it has left when this returns 0. The request must have VU_F_NO_REPLY. */
 int vuc_post(struct vfuc_client *client, struct vuc_request *req);
+
+/* As vuc_post(), but it only joins what is gathered, and leaves with whatever is sent
+ * next. Without descriptors. */
+int vuc_gather(struct vfuc_client *client, struct vuc_request *req);
+
+/* ------------------------------------------------------- without waiting -- */
+
+#define VUC_STATE_MAX 64    /* bytes that a submitted command can keep */
+
+/*
+ * What becomes of a submitted command; called once.
+ *
+ * err 0: the reply passed the checks of vuc_call(); the function checks what is in it,
+ * uses it and ends it (vu_message_done(), or vuc_broken_reply(), whose value it returns).
+ * err below 0: refused, lost, late; reply is NULL. Returns the completion's result, and
+ * may set *bytes. It must not make calls.
+ */
+typedef int vuc_finish_fn(struct vfuc_client *client, void *state, int err,
+                          struct vu_message *reply, size_t *bytes);
+
+/*
+ * Gather the request; with descriptors it leaves at once, behind what was gathered.
+ * `state` is copied, at most VUC_STATE_MAX bytes.
+ *
+ * 0; -EAGAIN: too many are on their way, or there is no room to gather; -EBUSY; -EBADF;
+ * -ENOTCONN; -ENOMEM. finish is called if this gives 0, and only then.
+ */
+int vuc_submit(struct vfuc_client *client, struct vuc_request *req, vuc_finish_fn *finish,
+               const void *state, size_t state_len, uint64_t tag);
+
+/* A vuc_finish_fn for a reply that says nothing but yes. No state. */
+int vuc_finish_plain(struct vfuc_client *client, void *state, int err,
+                     struct vu_message *reply, size_t *bytes);
+
+/* ------------------------------------------------------ for both of them -- */
+
+/* The message: one or two pieces in iov. Returns how many. */
+int vuc_request_pieces(struct vuc_request *req, struct iovec *iov);
+
+/* The port's error blames the request's descriptors: nothing has left. */
+bool vuc_request_fds_at_fault(const struct vuc_request *req, int err);
 
 /* "the reply to ... is broken: <what>": close, and end the reply. Returns -EPROTO. */
 int vuc_broken_reply(struct vfuc_client *client, struct vu_message *reply,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A client from vfuc_connect() to vfuc_close(): options, socket, failures, getters.
+ * A client from vfuc_connect() to vfuc_close(): socket, failures, getters.
  */
 #include "libclient/client.h"
 
@@ -8,14 +8,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "wire/caps.h"
-
-#define DEFAULT_MSG_FDS 16u     /* what QEMU asks for; servers are used to it */
+#include "libclient/connect.h"
+#include "libclient/irq_fds.h"
+#include "libclient/options.h"
+#include "libclient/pending.h"
+#include "libclient/region.h"
+#include "libclient/twin.h"
 
 /* --------------------------------------------------------------- failures -- */
 
@@ -28,12 +28,26 @@ void vuc_note(struct vfuc_client *client, const char *format, ...)
     va_end(args);
 }
 
-void vuc_disconnect(struct vfuc_client *client)
+int vuc_usable(struct vfuc_client *client)
 {
-    if (client->port != NULL)
-        client->port->close(client->port_at);
-    client->port = NULL;
-    client->port_at = NULL;
+    /* First, since the other thread may look at nothing else: no sentence either. */
+    if (vuc_twin_calls_back(client))
+        return -EBUSY;
+    if (client->serving)
+        return vuc_fail(client, -EBUSY, "a callback of this client called it");
+    return client->main.port == NULL ? -ENOTCONN : 0;
+}
+
+void vuc_end(struct vfuc_client *client, int reason)
+{
+    if (client->main.port == NULL)
+        return;
+    pthread_mutex_lock(&client->main_lock);
+    vuc_link_close(&client->main);
+    pthread_mutex_unlock(&client->main_lock);
+    vuc_twin_end(client);
+    vuc_regions_lost(client);
+    vuc_pending_end(client, reason);
 }
 
 int vuc_check_fd(struct vfuc_client *client, int fd)
@@ -43,89 +57,50 @@ int vuc_check_fd(struct vfuc_client *client, int fd)
     return vuc_fail(client, -EBADF, "descriptor %d is not open", fd);
 }
 
-/* ---------------------------------------------------------------- options -- */
+/* ------------------------------------------------------------- life cycle -- */
 
-/* A newer caller's fields that we do not know must say nothing. */
-static bool unknown_options(const struct vfuc_options *given)
+static struct vfuc_client *client_new(const struct vfuc_options *options)
 {
-    const uint8_t *bytes = (const uint8_t *)given;
+    struct vfuc_client *c = calloc(1, sizeof(*c));
 
-    for (size_t i = sizeof(*given); i < given->size; i++) {
-        if (bytes[i] != 0)
-            return true;
+    if (c == NULL)
+        return NULL;
+    if (vuc_options_keep(options, &c->options) < 0) {
+        free(c);
+        return NULL;
     }
-    return false;
+    pthread_mutex_init(&c->main_lock, NULL);    /* on Linux it cannot fail */
+    vuc_windows_init(&c->windows);
+    c->timeout_ms = options->timeout_ms;
+    return c;
 }
 
-static void fill_defaults(struct vfuc_options *o)
+int vuc_client_start(struct vfuc_client *client)
 {
-    if (o->timeout_ms == 0)
-        o->timeout_ms = VFUC_DEFAULT_TIMEOUT_MS;
-    if (o->max_msg_fds == 0)
-        o->max_msg_fds = DEFAULT_MSG_FDS;
-    if (o->max_data_xfer_size == 0)
-        o->max_data_xfer_size = VU_DEFAULT_MAX_DATA_XFER;
-    if (o->max_dma_maps == 0)
-        o->max_dma_maps = VU_DEFAULT_MAX_DMA_MAPS;
-    if (o->pgsizes == 0)
-        o->pgsizes = VU_DEFAULT_PGSIZES;
-}
+    int err = vuc_negotiate(client, &client->options);
 
-/* For who has no client yet to ask for vfuc_last_error(). */
-static int fail_early(const struct vfuc_options *o, int err, const char *why)
-{
-    if (o->error != NULL && o->error_len > 0)
-        snprintf(o->error, o->error_len, "%s", why);
+    if (err < 0)
+        vuc_end(client, err);
+    else
+        atomic_store(&client->twin_live, client->twin.port != NULL);
     return err;
 }
 
-int vuc_options_read(const struct vfuc_options *given, struct vfuc_options *options)
+/* Negotiate over the link, which is taken over in every case. */
+static int open_link(struct vuc_link *link, const struct vfuc_options *options,
+                     struct vfuc_client **client)
 {
-    struct vfuc_options o = { .size = sizeof(o) };
-
-    if (given != NULL) {
-        if (given->size < sizeof(given->size) || given->size > 4096
-            || unknown_options(given))
-            return -EINVAL;
-        memcpy(&o, given, given->size < sizeof(o) ? given->size : sizeof(o));
-    }
-    fill_defaults(&o);
-    if (o.max_msg_fds > VU_MAX_MSG_FDS || o.max_data_xfer_size > VFUC_MAX_TRANSFER
-        || o.max_dma_maps > INT64_MAX || o.pgsizes > INT64_MAX)  /* JSON ends there */
-        return fail_early(&o, -EINVAL, "an option is out of bounds");
-    *options = o;
-    return 0;
-}
-
-uint32_t vuc_max_message(const struct vfuc_options *options)
-{
-    uint64_t body = VUC_REGION_INFO_MAX;
-
-    if (body < VU_VERSION_SIZE + VU_CAPS_MAX_BYTES)
-        body = VU_VERSION_SIZE + VU_CAPS_MAX_BYTES;
-    if (body < VU_REGION_ACCESS_SIZE + options->max_data_xfer_size)
-        body = VU_REGION_ACCESS_SIZE + options->max_data_xfer_size;
-    return (uint32_t)(VU_HEADER_SIZE + body);
-}
-
-/* ------------------------------------------------------------- life cycle -- */
-
-int vuc_client_open(const struct vuc_port *port, void *at,
-                    const struct vfuc_options *options, struct vfuc_client **client)
-{
-    struct vfuc_client *c = calloc(1, sizeof(*c));
+    struct vfuc_client *c = client_new(options);
     int err;
 
     if (c == NULL) {
-        port->close(at);
-        return fail_early(options, -ENOMEM, "out of memory");
+        vuc_link_close(link);
+        return vuc_options_fail(options, -ENOMEM, "out of memory");
     }
-    c->port = port;
-    c->port_at = at;
-    c->timeout_ms = options->timeout_ms;
-    err = vuc_negotiate(c, options);
+    c->main = *link;
+    err = vuc_client_start(c);
     if (err < 0) {
-        fail_early(options, err, c->last_error);
+        vuc_options_fail(options, err, c->last_error);
         vfuc_close(c);
         return err;
     }
@@ -133,95 +108,68 @@ int vuc_client_open(const struct vuc_port *port, void *at,
     return 0;
 }
 
+int vuc_client_open(const struct vuc_port *port, void *at,
+                    const struct vfuc_options *options, struct vfuc_client **client)
+{
+    struct vuc_link link;
+
+    vuc_link_init(&link, port, at, vuc_max_message(options));
+    return open_link(&link, options, client);
+}
+
 static int open_socket(int fd, const struct vfuc_options *options,
                        struct vfuc_client **client)
 {
-    struct vu_channel_limits limits = {
-        .max_message = vuc_max_message(options),
-        .max_fds = options->max_msg_fds,
-        .batch = 4096,
-        .max_out = 65536,
-        .stall_ms = -1,     /* the deadline of the call decides */
-    };
-    struct vu_channel *ch = vu_channel_new(fd, &limits);
+    struct vuc_link link;
 
-    if (ch == NULL) {
-        close(fd);
-        return fail_early(options, -ENOMEM, "out of memory");
-    }
-    return vuc_client_open(&vuc_channel_port, ch, options, client);
+    if (vuc_link_open(&link, fd, options) < 0)
+        return vuc_options_fail(options, -ENOMEM, "out of memory");
+    return open_link(&link, options, client);
 }
 
 int vfuc_connect_fd(int fd, const struct vfuc_options *options,
                     struct vfuc_client **client)
 {
     struct vfuc_options o;
+    int err = vuc_options_read(options, &o);
 
-    if (vuc_options_read(options, &o) < 0) {
+    if (err < 0) {
         close(fd);
-        return -EINVAL;
+        return err;
     }
     return open_socket(fd, &o, client);
-}
-
-/* A full listen queue makes connect() wait, as long as SO_SNDTIMEO says. */
-static int set_send_timeout(int fd, int64_t ms)
-{
-    struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-
-    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0 ? -errno : 0;
-}
-
-static int connect_by(int fd, const struct sockaddr_un *addr, vu_deadline deadline)
-{
-    for (;;) {
-        int left = vu_deadline_left_ms(deadline);
-        int err;
-
-        if (left == 0)
-            return -ETIMEDOUT;
-        err = set_send_timeout(fd, left < 0 ? 0 : left);    /* 0: for ever */
-        if (err < 0)
-            return err;
-        if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0)
-            return set_send_timeout(fd, 0);
-        if (errno != EINTR)
-            return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    }
 }
 
 int vfuc_connect(const char *path, const struct vfuc_options *options,
                  struct vfuc_client **client)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     struct vfuc_options o;
     int fd, err;
 
-    if (vuc_options_read(options, &o) < 0)
-        return -EINVAL;
-    if (strlen(path) >= sizeof(addr.sun_path))
-        return fail_early(&o, -ENAMETOOLONG, "the socket's path is too long");
-    memcpy(addr.sun_path, path, strlen(path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    err = vuc_options_read(options, &o);
+    if (err < 0)
+        return err;
+    fd = vuc_connect_path(path, vu_deadline_in_ms(o.timeout_ms));
     if (fd < 0)
-        return fail_early(&o, -errno, "no socket can be made");
-    err = connect_by(fd, &addr, vu_deadline_in_ms(o.timeout_ms));
-    if (err < 0) {
-        close(fd);
-        return fail_early(&o, err, err == -ETIMEDOUT
-                          ? "the server did not accept the connection in time"
-                          : "nobody accepts connections there");
-    }
-    return open_socket(fd, &o, client);
+        return vuc_options_fail(&o, fd, vuc_connect_reason(fd));
+    err = open_socket(fd, &o, client);
+    if (err == 0)
+        snprintf((*client)->path, sizeof((*client)->path), "%s", path);
+    return err;
 }
 
 void vfuc_close(struct vfuc_client *client)
 {
     if (client == NULL)
         return;
-    vuc_disconnect(client);
+    vuc_end(client, -ENOTCONN);
+    vuc_link_close(&client->twin);
+    vuc_pending_free(client);
     vuc_regions_done(client);
-    free(client->irqs);
+    vuc_windows_done(&client->windows);
+    vuc_options_done(&client->options);
+    pthread_mutex_destroy(&client->main_lock);
+    vuc_irqs_done(client);
     free(client);
 }
 
@@ -234,7 +182,7 @@ void vfuc_set_timeout_ms(struct vfuc_client *client, int timeout_ms)
 
 int vfuc_fd(const struct vfuc_client *client)
 {
-    return client->port == NULL ? -1 : client->port->fd(client->port_at);
+    return client->main.port == NULL ? -1 : client->main.port->fd(client->main.at);
 }
 
 const char *vfuc_last_error(const struct vfuc_client *client)

@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+#include "libclient/irq_fds.h"
+#include "libclient/region.h"
+
 static int make_tables(struct vfuc_client *client, const struct vu_device_info *m)
 {
     /* calloc(0) may give NULL, which would look like a failure */
@@ -41,30 +44,62 @@ static const char *unusable(const struct vu_device_info *m)
     return NULL;
 }
 
-int vuc_device_known(struct vfuc_client *client)
+static int ask_device(struct vfuc_client *client, struct vu_device_info *m)
 {
-    struct vu_device_info m = { .argsz = VU_DEVICE_INFO_SIZE };
     struct vuc_request req;
     struct vu_message reply;
     struct vu_reader r;
     const char *reason;
     int err;
 
-    if (client->device_known)
-        return 0;
+    *m = (struct vu_device_info){ .argsz = VU_DEVICE_INFO_SIZE };
     vuc_request_init(&req, VU_DEVICE_GET_INFO);
-    vu_encode_device_info(&req.body, &m);
+    vu_encode_device_info(&req.body, m);
     req.reply_max = VU_DEVICE_INFO_SIZE;
     err = vuc_call(client, &req, &reply);
     if (err < 0)
         return err;
     r = vu_reader(reply.body, reply.body_len);
-    vu_decode_device_info(&r, &m);
-    reason = unusable(&m);
+    vu_decode_device_info(&r, m);
+    reason = unusable(m);
     if (reason != NULL)
         return vuc_broken_reply(client, &reply, reason);
     vu_message_done(&reply);
-    return make_tables(client, &m);
+    return 0;
+}
+
+int vuc_device_known(struct vfuc_client *client)
+{
+    struct vu_device_info m;
+    int err;
+
+    if (client->device_known)
+        return 0;
+    err = ask_device(client, &m);
+    return err < 0 ? err : make_tables(client, &m);
+}
+
+int vuc_device_restore(struct vfuc_client *client)
+{
+    const struct vfuc_device *old = &client->device;
+    struct vu_device_info m;
+    int err;
+
+    if (!client->device_known)
+        return 0;
+    err = ask_device(client, &m);
+    if (err < 0)
+        return err;
+    if (m.flags != old->flags)
+        return vuc_fail(client, -ESTALE, "another device: flags 0x%x instead of 0x%x",
+                        m.flags, old->flags);
+    if (m.num_regions != old->num_regions)
+        return vuc_fail(client, -ESTALE, "another device: %u regions instead of %u",
+                        m.num_regions, old->num_regions);
+    if (m.num_irqs != old->num_irqs)
+        return vuc_fail(client, -ESTALE, "another device: %u kinds of interrupts instead "
+                        "of %u", m.num_irqs, old->num_irqs);
+    return 0;
 }
 
 int vfuc_device_info(struct vfuc_client *client, const struct vfuc_device **device)
@@ -96,4 +131,12 @@ int vfuc_reset(struct vfuc_client *client)
 
     vuc_request_init(&req, VU_DEVICE_RESET);
     return vuc_call_plain(client, &req);
+}
+
+int vfuc_submit_reset(struct vfuc_client *client, uint64_t tag)
+{
+    struct vuc_request req;
+
+    vuc_request_init(&req, VU_DEVICE_RESET);
+    return vuc_submit(client, &req, vuc_finish_plain, NULL, 0, tag);
 }

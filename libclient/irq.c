@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Interrupts: what the device has, and SET_IRQS in the forms that a driver needs.
+ * Interrupts: what the device has, and SET_IRQS in the forms without descriptors. Those
+ * with descriptors are in irq_fds.c.
  */
+#include "libclient/irq.h"
+
+#include <stdlib.h>
+
 #include "libclient/call.h"
+#include "libclient/irq_fds.h"
 
 /* ------------------------------------------------------------------- info -- */
 
@@ -17,7 +23,7 @@ static const char *unusable(const struct vu_irq_info *m, uint32_t index)
     return NULL;
 }
 
-static int ask_irq(struct vfuc_client *client, uint32_t index)
+int vuc_irq_ask(struct vfuc_client *client, uint32_t index, struct vfuc_irq *info)
 {
     struct vu_irq_info m = { .argsz = VU_IRQ_INFO_SIZE, .index = index };
     struct vuc_request req;
@@ -38,9 +44,8 @@ static int ask_irq(struct vfuc_client *client, uint32_t index)
     if (reason != NULL)
         return vuc_broken_reply(client, &reply, reason);
     vu_message_done(&reply);
-    client->irqs[index] = (struct vuc_irq){
-        .known = true,
-        .info = { .index = index, .flags = m.flags, .num_vectors = m.count },
+    *info = (struct vfuc_irq){
+        .index = index, .flags = m.flags, .num_vectors = m.count,
     };
     return 0;
 }
@@ -58,23 +63,16 @@ int vfuc_irq_info(struct vfuc_client *client, uint32_t index, const struct vfuc_
 {
     int err = check_index(client, index);
 
-    if (err == 0 && !client->irqs[index].known)
-        err = ask_irq(client, index);
+    if (err == 0 && !client->irqs[index].known) {
+        err = vuc_irq_ask(client, index, &client->irqs[index].info);
+        client->irqs[index].known = err == 0;
+    }
     if (err == 0)
         *irq = &client->irqs[index].info;
     return err;
 }
 
-/* --------------------------------------------------------------- SET_IRQS -- */
-
-/* Vectors of one index. */
-struct vectors {
-    uint32_t index;
-    uint32_t start;
-    uint32_t count;
-};
-
-static int check_vectors(struct vfuc_client *client, const struct vectors *v)
+int vuc_irq_check(struct vfuc_client *client, const struct vuc_vectors *v)
 {
     const struct vfuc_irq *irq;
     int err;
@@ -90,21 +88,29 @@ static int check_vectors(struct vfuc_client *client, const struct vectors *v)
     return 0;
 }
 
-/* fds: v->count of them, lent, or NULL for none. */
-static int set_irqs(struct vfuc_client *client, const struct vectors *v, uint32_t flags,
-                    const int *fds)
+/* --------------------------------------------------------------- SET_IRQS -- */
+
+static void init_set(struct vuc_request *req, const struct vuc_vectors *v, uint32_t flags,
+                     uint32_t data_len)
 {
     struct vu_irq_set m = {
-        .argsz = VU_IRQ_SET_SIZE,
+        .argsz = VU_IRQ_SET_SIZE + data_len,
         .flags = flags,
         .index = v->index,
         .start = v->start,
         .count = v->count,
     };
+
+    vuc_request_init(req, VU_DEVICE_SET_IRQS);
+    vu_encode_irq_set(&req->body, &m);
+}
+
+int vuc_irq_set(struct vfuc_client *client, const struct vuc_vectors *v, uint32_t flags,
+                const int *fds)
+{
     struct vuc_request req;
 
-    vuc_request_init(&req, VU_DEVICE_SET_IRQS);
-    vu_encode_irq_set(&req.body, &m);
+    init_set(&req, v, flags, 0);
     req.fds = fds;
     req.n_fds = fds == NULL ? 0 : v->count;
     return vuc_call_plain(client, &req);
@@ -113,10 +119,10 @@ static int set_irqs(struct vfuc_client *client, const struct vectors *v, uint32_
 static int act(struct vfuc_client *client, uint32_t action, uint32_t index,
                uint32_t start, uint32_t count)
 {
-    struct vectors v = { index, start, count };
-    int err = check_vectors(client, &v);
+    struct vuc_vectors v = { index, start, count };
+    int err = vuc_irq_check(client, &v);
 
-    return err < 0 ? err : set_irqs(client, &v, VU_IRQ_SET_DATA_NONE | action, NULL);
+    return err < 0 ? err : vuc_irq_set(client, &v, VU_IRQ_SET_DATA_NONE | action, NULL);
 }
 
 int vfuc_irq_mask(struct vfuc_client *client, uint32_t index, uint32_t start,
@@ -139,55 +145,52 @@ int vfuc_irq_trigger(struct vfuc_client *client, uint32_t index, uint32_t start,
 
 int vfuc_irq_disable(struct vfuc_client *client, uint32_t index)
 {
-    struct vectors all = { .index = index };    /* count 0 stands for the whole index */
+    struct vuc_vectors all = { .index = index };    /* count 0: the whole index */
     int err = check_index(client, index);
+
+    if (err == 0)
+        err = vuc_irq_set(client, &all,
+                          VU_IRQ_SET_DATA_NONE | VU_IRQ_SET_ACTION_TRIGGER, NULL);
+    if (err == 0)
+        vuc_irq_fds_drop(&client->irqs[index]);
+    return err;
+}
+
+/* ------------------------------------------------------------ chosen ones -- */
+
+/* A server may take no message that is larger than one of data; 4096 fits anywhere. */
+static int check_some(struct vfuc_client *client, const struct vuc_vectors *v,
+                      uint32_t action)
+{
+    uint64_t most = client->limits.max_data_xfer_size;
+
+    if (action != VFUC_IRQ_MASK && action != VFUC_IRQ_UNMASK
+        && action != VFUC_IRQ_TRIGGER)
+        return vuc_fail(client, -EINVAL, "unknown action 0x%x", action);
+    if (v->count > (most < 4096 ? 4096 : most))
+        return vuc_fail(client, -E2BIG, "%u vectors do not fit into a message", v->count);
+    return vuc_irq_check(client, v);
+}
+
+int vfuc_irq_some(struct vfuc_client *client, uint32_t index, uint32_t action,
+                  uint32_t start, const uint8_t *chosen, uint32_t count)
+{
+    struct vuc_vectors v = { index, start, count };
+    struct vuc_request req;
+    uint8_t *bools;
+    int err = check_some(client, &v, action);
 
     if (err < 0)
         return err;
-    return set_irqs(client, &all, VU_IRQ_SET_DATA_NONE | VU_IRQ_SET_ACTION_TRIGGER, NULL);
-}
-
-/* ----------------------------------------------------------------- assign -- */
-
-/* A message says "descriptors for all of these vectors" or "none for any of them", and
- * holds max_msg_fds descriptors: the length of the first run that one can carry. */
-static uint32_t first_run(const struct vfuc_client *client, const int *fds,
-                          uint32_t count)
-{
-    uint32_t n = 1;
-
-    while (n < count && (fds[n] < 0) == (fds[0] < 0)
-           && (fds[0] < 0 || n < client->limits.max_msg_fds))
-        n++;
-    return n;
-}
-
-static int check_fds(struct vfuc_client *client, const int *fds, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        int err = fds[i] == -1 ? 0 : vuc_check_fd(client, fds[i]);
-
-        if (err < 0)
-            return err;
-        if (fds[i] >= 0 && client->limits.max_msg_fds == 0)
-            return vuc_fail(client, -ENOTSUP, "the server takes no descriptors");
-    }
-    return 0;
-}
-
-int vfuc_irq_assign(struct vfuc_client *client, uint32_t index, uint32_t start,
-                    const int *fds, uint32_t count)
-{
-    struct vectors v = { index, start, count };
-    int err = check_vectors(client, &v);
-
-    if (err == 0)
-        err = check_fds(client, fds, count);
-    for (uint32_t at = 0; err == 0 && at < count; at += v.count) {
-        v.start = start + at;
-        v.count = first_run(client, fds + at, count - at);
-        err = set_irqs(client, &v, VU_IRQ_SET_DATA_EVENTFD | VU_IRQ_SET_ACTION_TRIGGER,
-                       fds[at] < 0 ? NULL : fds + at);
-    }
+    bools = malloc(count);
+    if (bools == NULL)
+        return vuc_fail(client, -ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < count; i++)
+        bools[i] = chosen[i] != 0;      /* some servers take 1 alone for true */
+    init_set(&req, &v, VU_IRQ_SET_DATA_BOOL | action, count);
+    req.data = bools;
+    req.data_len = count;
+    err = vuc_call_plain(client, &req);
+    free(bools);
     return err;
 }

@@ -11,10 +11,13 @@ void script_init(struct script *s)
 {
     memset(s, 0, sizeof(*s));
     s->fd = -1;
+    s->poll_fd = -1;
 }
 
 void script_done(struct script *s)
 {
+    if (s->poll_fd >= 0)
+        close(s->poll_fd);
     for (size_t i = 0; i < s->n_said; i++)
         free(s->said[i].bytes);
     for (size_t i = 0; i < s->n_lines; i++)
@@ -25,27 +28,20 @@ void script_done(struct script *s)
 
 /* ------------------------------------------------------------------- port -- */
 
-static int script_send(void *at, struct iovec *iov, int n_iov, const int *fds,
-                       size_t n_fds, vu_deadline deadline)
+static void hear(struct script *s, const struct iovec *iov, int n_iov, size_t n_fds)
 {
-    struct script *s = at;
     struct said *said = &s->said[s->n_said];
     struct vu_header h;
     struct vu_reader r;
 
-    (void)deadline;
-    assert_false(s->closed);
-    if (s->send_result != 0)
-        return s->send_result;
     assert_true(s->n_said < SCRIPT_MAX);
     for (int i = 0; i < n_iov; i++) {
         said->bytes = realloc(said->bytes, said->len + iov[i].iov_len);
         assert_non_null(said->bytes);
-        memcpy(said->bytes + said->len, iov[i].iov_base, iov[i].iov_len);
+        if (iov[i].iov_len > 0)
+            memcpy(said->bytes + said->len, iov[i].iov_base, iov[i].iov_len);
         said->len += iov[i].iov_len;
     }
-    for (size_t i = 0; i < n_fds; i++)
-        assert_true(fcntl(fds[i], F_GETFD) >= 0);
     said->n_fds = n_fds;
     s->n_said++;
     r = vu_reader(said->bytes, said->len);
@@ -53,7 +49,55 @@ static int script_send(void *at, struct iovec *iov, int n_iov, const int *fds,
     assert_int_equal(h.size, said->len);
     if (vu_header_type(&h) == VU_F_TYPE_COMMAND)
         s->latest = h;
+}
+
+static int script_offer(void *at, struct iovec *iov, int n_iov, const int *fds,
+                        size_t n_fds)
+{
+    struct script *s = at;
+
+    assert_false(s->closed);
+    s->n_offers++;
+    if (s->send_result != 0)
+        return s->send_result;
+    for (size_t i = 0; i < n_fds; i++)
+        assert_true(fcntl(fds[i], F_GETFD) >= 0);
+    hear(s, iov, n_iov, n_fds);
+    s->n_gathered = 0;
     return 0;
+}
+
+static int script_post(void *at, const struct iovec *iov, int n_iov)
+{
+    struct script *s = at;
+
+    assert_false(s->closed);
+    if (s->send_result != 0)
+        return s->send_result;
+    hear(s, iov, n_iov, 0);
+    s->n_gathered += s->said[s->n_said - 1].len;
+    return 0;
+}
+
+static int script_flush(void *at)
+{
+    struct script *s = at;
+
+    assert_false(s->closed);
+    if (s->flush_result == -EAGAIN)
+        return -EAGAIN;
+    if (s->n_gathered > 0)
+        s->n_flushes++;
+    s->n_gathered = s->stuck = 0;
+    return s->flush_result;
+}
+
+static size_t script_unsent(const void *at)
+{
+    const struct script *s = at;
+
+    assert_false(s->closed);
+    return s->n_gathered + s->stuck;
 }
 
 static void bring_fds(const struct script *s, const struct line *l, struct vu_message *m)
@@ -89,11 +133,26 @@ static int script_receive(void *at, struct vu_message *m, vu_deadline deadline)
     return l->result;
 }
 
+static bool script_ready(const void *at)
+{
+    const struct script *s = at;
+
+    return s->read_ahead && s->next < s->n_lines;
+}
+
 static int script_fd(const void *at)
 {
     const struct script *s = at;
 
-    return s->fd;
+    return s->poll_fd;
+}
+
+static void script_shutdown(void *at)
+{
+    struct script *s = at;
+
+    assert_false(s->closed);
+    s->shut = true;
 }
 
 static void script_close(void *at)
@@ -105,11 +164,25 @@ static void script_close(void *at)
 }
 
 const struct vuc_port script_port = {
-    .send = script_send,
+    .offer = script_offer,
+    .post = script_post,
+    .flush = script_flush,
+    .unsent = script_unsent,
     .receive = script_receive,
+    .ready = script_ready,
     .fd = script_fd,
+    .shutdown = script_shutdown,
     .close = script_close,
 };
+
+void script_poll(struct script *s, bool readable)
+{
+    if (s->poll_fd < 0)
+        s->poll_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(s->poll_fd >= 0);
+    if (readable)
+        assert_int_equal(eventfd_write(s->poll_fd, 1), 0);
+}
 
 /* ------------------------------------------------------------------ lines -- */
 

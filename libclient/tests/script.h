@@ -10,9 +10,11 @@
 #define VUC_TESTS_SCRIPT_H
 
 #include "libclient/client.h"
+#include "libclient/options.h"
+#include "libclient/options.h"
 #include "wire/tests/bytes.h"
 
-#define SCRIPT_MAX 64
+#define SCRIPT_MAX 320
 
 struct said {
     uint8_t *bytes;     /* the whole message as the client sent it */
@@ -41,6 +43,14 @@ struct script {
     uint8_t *handed_out;        /* body of the latest message */
     int fd;             /* a copy of it is what comes along; -1: an eventfd */
     int send_result;    /* what sending gives; 0 at first */
+    int flush_result;   /* what flushing gives; 0 at first */
+    size_t stuck;       /* bytes that wait to be sent until flushing gives 0 */
+    size_t n_gathered;  /* bytes of commands (heard already) that wait for a flush */
+    unsigned n_offers;  /* all, refused ones included */
+    unsigned n_flushes; /* that had something to send */
+    bool read_ahead;    /* the lines need no look at the socket */
+    int poll_fd;        /* for poll(): see script_poll() */
+    bool shut;          /* both directions were shut down */
     bool closed;
 };
 
@@ -57,6 +67,9 @@ struct line *script_refuse(struct script *s, uint32_t error);
 struct line *script_type(struct script *s, const char *hex_message);
 /* No message but this result: 0 for end of file, or a negative errno. */
 struct line *script_fail(struct script *s, int result);
+
+/* From now on there is a descriptor to poll: writeable, and readable if so. */
+void script_poll(struct script *s, bool readable);
 
 /* What the client sent as its message number i, counted from 0, is exactly this. */
 void script_heard(const struct script *s, size_t i, const char *hex_message,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a register access costs: two system calls and no allocation.
+ * What a register access costs: two system calls and no allocation; many of them at a
+ * time share theirs.
  *
  * The linker puts counters in front of every function through which the client could
  * enter the kernel or take memory (--wrap).
@@ -150,6 +151,47 @@ static void register_access_is_two_system_calls_and_no_allocation(void **state)
     close(server);
 }
 
+#define MANY 64u
+
+/* All answered ahead of time, the last one first. */
+static void type_many(int server, uint16_t first)
+{
+    for (unsigned i = MANY; i-- > 0;)
+        type(server, "0000 0900 24000000 01000000 00000000"
+             "1000000000000000 00000000 04000000 a1a2a3a4", (uint16_t)(first + i));
+}
+
+static void many_reads_share_their_system_calls(void **state)
+{
+    int server;
+    struct vfuc_client *c = make_client(&server);
+    struct vfuc_completion done[MANY];
+    const struct vfuc_region *r;
+    uint8_t values[MANY][4], sink[4096];
+
+    (void)state;
+    assert_int_equal(vfuc_region_info(c, 0, &r), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        type_many(server, (uint16_t)(3 + MANY * round));
+        memset(&calls, 0, sizeof(calls));
+        for (unsigned i = 0; i < MANY; i++)
+            assert_int_equal(vfuc_submit_region_read(c, 0, 0x10, values[i], 4, i), 0);
+        assert_int_equal(calls.sendmsg, 0);
+        assert_int_equal(vfuc_wait(c, done, MANY, -1), MANY);
+        assert_int_equal(done[0].tag, MANY - 1);
+        assert_int_equal(calls.sendmsg, 1);
+        assert_in_range(calls.recvmsg, 1, 2);
+        assert_int_equal(calls.poll, 0);
+        assert_int_equal(calls.setsockopt, 0);
+        if (round > 0)          /* the table, and the output buffer, are there */
+            assert_in_range(calls.malloc, 0, 1);
+        assert_int_equal(vfuc_pending(c), 0);
+        assert_true(recv(server, sink, sizeof(sink), 0) > 0);
+    }
+    vfuc_close(c);
+    close(server);
+}
+
 /* Without this, a test that counts nothing would pass. */
 static void counters_count(void **state)
 {
@@ -170,6 +212,7 @@ static void counters_count(void **state)
 
 static const struct CMUnitTest tests[] = {
     VU_FD_TEST(register_access_is_two_system_calls_and_no_allocation),
+    VU_FD_TEST(many_reads_share_their_system_calls),
     VU_FD_TEST(counters_count),
 };
 

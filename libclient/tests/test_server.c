@@ -267,8 +267,7 @@ static void windows_are_mapped_and_unmapped(void **state)
     assert_int_equal(vfuc_dma_map(c, 0x100000, 0x8000, 3, fd, 0), 0);
     assert_int_equal(vfuc_dma_map(c, 0x200000, 0x8000, 1, fd, 0x8000), 0);
     assert_int_equal(vfuc_dma_map(c, 0x300000, 0x8000, 3, -1, 0), 0);
-    assert_int_equal(vfuc_dma_map(c, 0x107000, 0x2000, 3, fd, 0), -EREMOTEIO);
-    assert_int_equal(vfuc_last_errno(c), EEXIST);
+    assert_int_equal(vfuc_dma_map(c, 0x107000, 0x2000, 3, fd, 0), -EEXIST);
     assert_int_equal(vfuc_dma_unmap(c, 0x100000, 0x4000), -EREMOTEIO);
     assert_int_equal(vfuc_dma_unmap(c, 0x100000, 0x8000), 0);
     assert_int_equal(vfuc_dma_map(c, 0x100000, 0x8000, 3, fd, 0), 0);

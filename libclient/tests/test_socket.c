@@ -182,8 +182,8 @@ static void replies_and_commands_may_come_in_one_piece(void **state)
     assert_int_equal(vfuc_dispatch(c), 1);
     /* 32 bytes of request and two header-only errors */
     assert_int_equal(recv(server, sent, sizeof(sent), 0), 64);
-    assert_memory_equal(sent + 32, bytes_of_hex("0900 0b00 10000000 21000000 5f000000"
-                        "0a00 0b00 10000000 21000000 5f000000").data, 32);
+    assert_memory_equal(sent + 32, bytes_of_hex("0900 0b00 10000000 21000000 0e000000"
+                        "0a00 0b00 10000000 21000000 0e000000").data, 32);
     vfuc_close(c);
     close(server);
 }
