@@ -6,9 +6,9 @@
  *
  * It shows what a device model needs of libvfio-user.h: configuration space
  * with capabilities, registers behind a callback, memory that the client maps,
- * interrupts from other threads, copying in guest memory, resets, and a run
- * loop that serves one client after another until SIGTERM or SIGINT. Give the
- * socket to any vfio-user client, QEMU for example:
+ * interrupts from other threads, copying in guest memory, migration, resets,
+ * and a run loop that serves one client after another until SIGTERM or SIGINT.
+ * samples/client.c drives it; so does any vfio-user client, QEMU for example:
  *
  *     -device '{"driver": "vfio-user-pci", "socket": {"type": "unix", "path": SOCKET}}'
  *
@@ -31,8 +31,9 @@
  *     0x24  DMA_START    4 w   1: copy; done when the write is
  *     0x28  DMA_STATUS   4 r   0 nothing was copied yet, 1 done, or why not: 2
  *                              length, 3 bus master is off, 4 source and 5
- *                              target is not (all) guest memory, 6 too many
- *                              pieces, 7 guest memory that cannot be mapped
+ *                              target is not (all) guest memory that may be
+ *                              read or written, 6 too many pieces, 7 failed:
+ *                              a file has ended, the client has refused
  *     0x30  TIMER_VECTOR 4 rw  0 to 3
  *     0x34  TIMER_DELAY  4 rw  microseconds from now to raising that vector,
  *                              then the register is 0 again. 0: off.
@@ -47,10 +48,17 @@
  * space to their initial values. Storage is kept for as long as the process
  * runs: over resets, and from one client to the next.
  *
+ * The device can be migrated, storage while it runs and the rest when it stands
+ * still. Then it raises nothing and refuses to copy (EBUSY).
+ *
+ * In this file: regions, resets, set-up and the run loop. server_timers.c:
+ * TIME and TIMER_DELAY. server_dma.c: copying. server_migration.c: migration,
+ * and the format of the stream.
+ *
  * Threads: the main thread runs the device. Each of the two timers has a
  * thread, which waits on its own clock and calls vfu_irq_trigger().
  */
-#include "libvfio-user.h"
+#include "samples/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,93 +76,9 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define VENDOR_ID       0x1234
-#define DEVICE_ID       0x5646
-#define ID_VALUE        0x56465553u
-
-#define REGISTERS_SIZE  0x1000u
-#define STORAGE_SIZE    0x200000u
-#define BUFFER_SIZE     0x10000u
-#define VECTORS_SIZE    0x1000u
-#define PENDING_OFFSET  0x800u
-#define ROM_SIZE        0x800u
-#define N_VECTORS       4u
-
-#define MAX_COPY        0x100000u
-#define MAX_PIECES      64      /* of guest memory, for source and target each */
-
-enum {                          /* offsets in BAR0 */
-    TIME_LOW     = 0x00,
-    TIME_HIGH    = 0x04,
-    ID           = 0x08,
-    SCRATCH      = 0x0c,
-    SOURCE_LOW   = 0x10,
-    SOURCE_HIGH  = 0x14,
-    TARGET_LOW   = 0x18,
-    TARGET_HIGH  = 0x1c,
-    DMA_LENGTH   = 0x20,
-    DMA_START    = 0x24,
-    DMA_STATUS   = 0x28,
-    TIMER_VECTOR = 0x30,
-    TIMER_DELAY  = 0x34,
-    REGISTERS_END = 0x38,
-};
-
-enum {                          /* values of DMA_STATUS */
-    DMA_NOTHING,
-    DMA_DONE,
-    DMA_BAD_LENGTH,
-    DMA_NOT_MASTER,
-    DMA_BAD_SOURCE,
-    DMA_BAD_TARGET,
-    DMA_TOO_MANY_PIECES,
-    DMA_NOT_MAPPED,
-};
-
-struct device;
-
-/* Raises a vector at a time. All but the constants is under the device's lock. */
-struct timer {
-    struct device *device;      /* constant */
-    const char *name;           /* constant */
-    clockid_t clock;            /* constant */
-    int low, high;              /* constant: registers cleared when it fires; or equal */
-    pthread_t thread;
-    pthread_cond_t wake;        /* armed, due or the device's quit changed */
-    bool armed;
-    struct timespec due;        /* on its clock */
-    uint32_t vector;
-};
-
-/* Memory of the device that the client may map. */
-struct storage {
-    int fd;                     /* owned: open until the context is gone */
-    uint8_t *bytes;
-    size_t size;
-};
-
-struct device {
-    vfu_ctx_t *ctx;
-    bool verbose;
-    struct storage storage;     /* BAR1 */
-    struct storage buffer;      /* BAR2 */
-    uint8_t vectors[VECTORS_SIZE];      /* BAR4 */
-    uint8_t config[PCI_CFG_SPACE_EXP_SIZE];     /* as it was before the first client */
-    dma_sg_t *pieces;           /* owned: room for MAX_PIECES */
-
-    pthread_mutex_t lock;       /* registers and timers */
-    uint32_t registers[REGISTERS_END / 4];
-    struct timer alarm;         /* TIME: the clock on the wall */
-    struct timer timer;         /* TIMER_DELAY: a clock that only goes forward */
-    bool quit;
-};
-
 /* ---------------------------------------------------------------- output */
 
-static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* Any thread: one line is one write to the stream. */
-static void say(const char *fmt, ...)
+void say(const char *fmt, ...)
 {
     char line[512];
     va_list ap;
@@ -165,200 +89,11 @@ static void say(const char *fmt, ...)
     fprintf(stderr, "server: %s\n", line);
 }
 
-#define tell(device, ...) \
-    do { \
-        if ((device)->verbose) \
-            say(__VA_ARGS__); \
-    } while (0)
-
 static void on_log(vfu_ctx_t *ctx, int level, const char *msg)
 {
     (void)ctx;
     (void)level;
     say("library: %s", msg);
-}
-
-/* ---------------------------------------------------------------- timers */
-
-static bool reached(const struct timespec *due, clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return now.tv_sec != due->tv_sec ? now.tv_sec > due->tv_sec
-                                     : now.tv_nsec >= due->tv_nsec;
-}
-
-/* With the lock held, so that nothing is raised after a reset has begun. */
-static void fire(struct timer *t)
-{
-    struct device *d = t->device;
-
-    t->armed = false;
-    d->registers[t->low / 4] = 0;
-    d->registers[t->high / 4] = 0;
-    if (vfu_irq_trigger(d->ctx, t->vector) == 0)
-        tell(d, "%s raises vector %u", t->name, t->vector);
-    else
-        tell(d, "%s cannot raise vector %u: %s", t->name, t->vector, strerror(errno));
-}
-
-static void *timer_thread(void *arg)
-{
-    struct timer *t = arg;
-    struct device *d = t->device;
-
-    pthread_mutex_lock(&d->lock);
-    while (!d->quit) {
-        if (!t->armed)
-            pthread_cond_wait(&t->wake, &d->lock);
-        else if (!reached(&t->due, t->clock))
-            pthread_cond_timedwait(&t->wake, &d->lock, &t->due);
-        else
-            fire(t);
-    }
-    pthread_mutex_unlock(&d->lock);
-    return NULL;
-}
-
-/* With the lock held. */
-static void arm(struct timer *t, const struct timespec *due, uint32_t vector)
-{
-    t->armed = true;
-    t->due = *due;
-    t->vector = vector;
-    pthread_cond_signal(&t->wake);
-}
-
-/* With the lock held. */
-static void disarm(struct timer *t)
-{
-    t->armed = false;
-    pthread_cond_signal(&t->wake);
-}
-
-static void init_timer(struct device *d, struct timer *t, const char *name,
-                       clockid_t clock)
-{
-    pthread_condattr_t attr;
-
-    t->device = d;
-    t->name = name;
-    t->clock = clock;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, clock);
-    pthread_cond_init(&t->wake, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-static void init_timers(struct device *d)
-{
-    init_timer(d, &d->alarm, "alarm", CLOCK_REALTIME);
-    d->alarm.low = TIME_LOW;
-    d->alarm.high = TIME_HIGH;
-    init_timer(d, &d->timer, "timer", CLOCK_MONOTONIC);
-    d->timer.low = TIMER_DELAY;
-    d->timer.high = TIMER_DELAY;
-}
-
-static void drop_timers(struct device *d)
-{
-    pthread_cond_destroy(&d->alarm.wake);
-    pthread_cond_destroy(&d->timer.wake);
-}
-
-static void stop_timer(struct device *d, struct timer *t)
-{
-    pthread_mutex_lock(&d->lock);
-    d->quit = true;
-    pthread_cond_signal(&t->wake);
-    pthread_mutex_unlock(&d->lock);
-    pthread_join(t->thread, NULL);
-}
-
-/* Both threads, or none. Signals are the main thread's. Return: 0 or an errno. */
-static int start_timers(struct device *d)
-{
-    sigset_t all, before;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    err = pthread_create(&d->alarm.thread, NULL, timer_thread, &d->alarm);
-    if (err == 0) {
-        err = pthread_create(&d->timer.thread, NULL, timer_thread, &d->timer);
-        if (err != 0)
-            stop_timer(d, &d->alarm);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
-}
-
-/* -------------------------------------------------- copying guest memory */
-
-/* Find guest memory. Return: the number of pieces in iov, or 0 with *status. */
-static int guest_memory(struct device *d, uint64_t address, uint32_t len, int prot,
-                        struct iovec *iov, uint32_t *status)
-{
-    int n = vfu_addr_to_sgl(d->ctx, (vfu_dma_addr_t)(uintptr_t)address, len, d->pieces,
-                            MAX_PIECES, prot);
-
-    if (n < -1) {
-        *status = DMA_TOO_MANY_PIECES;
-        return 0;
-    }
-    if (n < 1) {
-        *status = prot == PROT_READ ? DMA_BAD_SOURCE : DMA_BAD_TARGET;
-        return 0;
-    }
-    if (vfu_sgl_get(d->ctx, d->pieces, iov, n, 0) < 0) {
-        *status = DMA_NOT_MAPPED;
-        return 0;
-    }
-    return n;
-}
-
-/* Copy len bytes between lists of pieces that have at least as many. */
-static void copy_pieces(struct iovec *from, struct iovec *to, size_t len)
-{
-    while (len > 0) {
-        size_t n = from->iov_len < to->iov_len ? from->iov_len : to->iov_len;
-
-        memmove(to->iov_base, from->iov_base, n);
-        from->iov_base = (char *)from->iov_base + n;
-        from->iov_len -= n;
-        to->iov_base = (char *)to->iov_base + n;
-        to->iov_len -= n;
-        from += from->iov_len == 0;
-        to += to->iov_len == 0;
-        len -= n;
-    }
-}
-
-/* Return: the new DMA_STATUS. Runs on the context's own thread, where windows
- * of guest memory do not change meanwhile. */
-static uint32_t copy_guest_memory(struct device *d, uint64_t source, uint64_t target,
-                                  uint32_t len)
-{
-    struct iovec from[MAX_PIECES], to[MAX_PIECES], copy[MAX_PIECES];
-    uint32_t status;
-    int n;
-
-    if (len == 0 || len > MAX_COPY)
-        return DMA_BAD_LENGTH;
-    if (!vfu_pci_get_config_space(d->ctx)->hdr.cmd.bme)
-        return DMA_NOT_MASTER;
-    n = guest_memory(d, source, len, PROT_READ, from, &status);
-    if (n == 0)
-        return status;
-    vfu_sgl_put(d->ctx, d->pieces, from, n);    /* read only: nothing to be marked */
-    n = guest_memory(d, target, len, PROT_WRITE, to, &status);
-    if (n == 0)
-        return status;
-    memcpy(copy, to, n * sizeof(copy[0]));
-    copy_pieces(from, copy, len);
-    vfu_sgl_put(d->ctx, d->pieces, to, n);      /* written now */
-    return DMA_DONE;
 }
 
 /* ------------------------------------------------------------- registers */
@@ -371,33 +106,30 @@ static uint64_t wide(const struct device *d, int low)
 static void set_alarm(struct device *d)
 {
     uint64_t seconds = wide(d, TIME_LOW);
-    struct timespec due = {
-        .tv_sec = seconds > INT64_MAX ? INT64_MAX : (time_t)seconds,
-    };
 
     if (seconds == 0)
-        disarm(&d->alarm);
+        timer_cancel(&d->alarm);
     else
-        arm(&d->alarm, &due, 0);
+        timer_set_time(&d->alarm, seconds, 0);
 }
 
 static void set_timer(struct device *d)
 {
     uint32_t us = d->registers[TIMER_DELAY / 4];
-    struct timespec due;
 
-    if (us == 0) {
-        disarm(&d->timer);
-        return;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &due);
-    due.tv_sec += us / 1000000;
-    due.tv_nsec += us % 1000000 * 1000;
-    if (due.tv_nsec >= 1000000000) {
-        due.tv_nsec -= 1000000000;
-        due.tv_sec++;
-    }
-    arm(&d->timer, &due, d->registers[TIMER_VECTOR / 4]);
+    if (us == 0)
+        timer_cancel(&d->timer);
+    else
+        timer_set_delay(&d->timer, us * UINT64_C(1000), d->registers[TIMER_VECTOR / 4]);
+}
+
+static void start_copy(struct device *d)
+{
+    uint32_t status = dma_copy(d, wide(d, SOURCE_LOW), wide(d, TARGET_LOW),
+                               d->registers[DMA_LENGTH / 4]);
+
+    d->registers[DMA_STATUS / 4] = status;
+    tell(d, "DMA status %u", status);
 }
 
 /* With the lock held. Return: 0, or -1 and errno for the client. */
@@ -421,12 +153,12 @@ static int write_register(struct device *d, int offset, uint32_t value)
     case TIMER_DELAY:
         break;
     case DMA_START:
-        if (value == 1) {
-            d->registers[DMA_STATUS / 4] =
-                copy_guest_memory(d, wide(d, SOURCE_LOW), wide(d, TARGET_LOW),
-                                  d->registers[DMA_LENGTH / 4]);
-            tell(d, "DMA status %u", d->registers[DMA_STATUS / 4]);
+        if (value == 1 && d->still) {
+            errno = EBUSY;
+            return -1;
         }
+        if (value == 1)
+            start_copy(d);
         return 0;
     default:
         return 0;
@@ -536,7 +268,7 @@ static ssize_t on_vectors(vfu_ctx_t *ctx, char *buf, size_t count, loff_t offset
 static ssize_t on_rom(vfu_ctx_t *ctx, char *buf, size_t count, loff_t offset,
                       bool is_write)
 {
-    static const char text[] = "vfio-user sample device: no code in here\n";
+    static const char text[] = ROM_TEXT;
 
     if (is_write) {
         errno = EPERM;
@@ -579,8 +311,8 @@ static void drop_storage(struct storage *s)
 static void reset_device(struct device *d)
 {
     pthread_mutex_lock(&d->lock);
-    disarm(&d->alarm);
-    disarm(&d->timer);
+    timer_cancel(&d->alarm);
+    timer_cancel(&d->timer);
     memset(d->registers, 0, sizeof(d->registers));
     d->registers[ID / 4] = ID_VALUE;
     pthread_mutex_unlock(&d->lock);
@@ -604,6 +336,7 @@ static int on_reset(vfu_ctx_t *ctx, vfu_reset_type_t type)
         client_fd = -1;     /* the library closes it after this callback */
     tell(d, "reset: %s", why[type]);
     reset_device(d);
+    migration_abandon(d);
     return 0;
 }
 
@@ -659,8 +392,8 @@ static int add_regions(struct device *d)
     const int memory = VFU_REGION_FLAG_RW | VFU_REGION_FLAG_MEM;
     const int wide_memory = memory | VFU_REGION_FLAG_64_BITS | VFU_REGION_FLAG_PREFETCH;
     struct iovec areas[] = {
-        { .iov_base = (void *)0x10000, .iov_len = 0x70000 },
-        { .iov_base = (void *)0x100000, .iov_len = 0x100000 },
+        { .iov_base = (void *)AREA0_OFFSET, .iov_len = AREA0_SIZE },
+        { .iov_base = (void *)AREA1_OFFSET, .iov_len = AREA1_SIZE },
     };
 
     if (vfu_setup_region(ctx, VFU_PCI_DEV_BAR0_REGION_IDX, REGISTERS_SIZE, on_registers,
@@ -690,7 +423,7 @@ static int describe_device(struct device *d)
         vfu_setup_device_nr_irqs(d->ctx, VFU_DEV_MSI_IRQ, 1) < 0 ||
         vfu_setup_device_nr_irqs(d->ctx, VFU_DEV_MSIX_IRQ, N_VECTORS) < 0 ||
         vfu_setup_device_dma(d->ctx, on_dma_register, on_dma_unregister) < 0 ||
-        vfu_realize_ctx(d->ctx) < 0)
+        migration_init(d) < 0 || vfu_realize_ctx(d->ctx) < 0)
         return -1;
     memcpy(d->config, vfu_pci_get_config_space(d->ctx), sizeof(d->config));
     reset_device(d);
@@ -857,7 +590,7 @@ static int run(struct device *d, const char *path)
         vfu_destroy_ctx(d->ctx);
         return 1;
     }
-    err = start_timers(d);
+    err = timers_start(d);
     if (err != 0) {
         say("cannot start a thread: %s", strerror(err));
         vfu_destroy_ctx(d->ctx);
@@ -866,8 +599,7 @@ static int run(struct device *d, const char *path)
     tell(d, "listening on %s", path);
     serve(d);
     tell(d, "stopping");
-    stop_timer(d, &d->alarm);
-    stop_timer(d, &d->timer);
+    timers_stop(d);
     vfu_destroy_ctx(d->ctx);    /* removes the socket */
     return 0;
 }
@@ -882,9 +614,8 @@ static int make_and_run(const char *path, bool verbose)
     };
     int status = 1;
 
-    init_timers(&d);
-    d.pieces = calloc(MAX_PIECES, dma_sg_size());
-    if (d.pieces == NULL || catch_signals() < 0 ||
+    timers_init(&d);
+    if (dma_init(&d) < 0 || catch_signals() < 0 ||
         make_storage(&d.storage, "storage", STORAGE_SIZE) < 0 ||
         make_storage(&d.buffer, "buffer", BUFFER_SIZE) < 0)
         say("cannot start: %s", strerror(errno));
@@ -892,8 +623,8 @@ static int make_and_run(const char *path, bool verbose)
         status = run(&d, path);
     drop_storage(&d.buffer);
     drop_storage(&d.storage);
-    free(d.pieces);
-    drop_timers(&d);
+    dma_destroy(&d);
+    timers_destroy(&d);
     pthread_mutex_destroy(&d.lock);
     return status;
 }

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""samples/server, driven over its socket by a client that is only this file.
+"""samples/server, driven over its socket by a client that is only support.py.
 
 usage: test_server.py PATH-OF-SERVER [unittest arguments]
 
-Layouts are typed from the vfio-user specification; no code of the project is
-used. Waiting is for events with a deadline, never for time to pass.
+Waiting is for events with a deadline, never for time to pass.
 """
 
-import array
 import contextlib
-import json
 import mmap
 import os
 import select
@@ -18,200 +15,14 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-SERVER = sys.argv.pop(1)
-DEADLINE = 30.0     # seconds for anything that should happen at once
-
-VERSION, DMA_MAP, DMA_UNMAP, GET_INFO, GET_REGION_INFO = 1, 2, 3, 4, 5
-GET_IRQ_INFO, SET_IRQS, REGION_READ, REGION_WRITE, RESET = 7, 8, 9, 10, 13
-BAR0, BAR1, BAR2, BAR3, BAR4, BAR5, ROM, CONFIG = range(8)
-INTX, MSI, MSIX = range(3)
-EINVAL, EACCES = 22, 13
-
-TIME, ID, SCRATCH, SOURCE, TARGET = 0x00, 0x08, 0x0c, 0x10, 0x18
-LENGTH, START, STATUS, VECTOR, DELAY = 0x20, 0x24, 0x28, 0x30, 0x34
-
-
-class Refused(Exception):
-    """An error reply; args[0] is its errno."""
-
-
-class Client:
-    """One connection, one command at a time."""
-
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Bounds connect() too, which with a Python timeout would not wait at all.
-        for option in socket.SO_SNDTIMEO, socket.SO_RCVTIMEO:
-            self.sock.setsockopt(socket.SOL_SOCKET, option,
-                                 struct.pack("ll", int(DEADLINE), 0))
-        self.sock.connect(path)
-        self.msg_id = 0
-        caps = {"capabilities": {"max_msg_fds": 8, "max_data_xfer_size": 1 << 20}}
-        body = struct.pack("<HH", 0, 1) + json.dumps(caps).encode() + b"\0"
-        self.call(VERSION, body)
-
-    def close(self):
-        self.sock.close()
-
-    def receive(self, n, fds):
-        data = b""
-        while len(data) < n:
-            part, ancillary, _, _ = self.sock.recvmsg(n - len(data),
-                                                      socket.CMSG_SPACE(4 * 16))
-            if not part:
-                raise ConnectionError("the server closed the connection")
-            data += part
-            for level, kind, payload in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    received = array.array("i")
-                    received.frombytes(payload)
-                    fds.extend(received)
-        return data
-
-    def call(self, command, body=b"", fds=(), want_fds=None):
-        self.msg_id += 1
-        message = struct.pack("<HHIII", self.msg_id, command, 16 + len(body), 0, 0) + body
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        sent = self.sock.sendmsg([message], rights)
-        self.sock.sendall(message[sent:])
-        got = []
-        header = self.receive(16, got)
-        msg_id, answered, size, flags, error = struct.unpack("<HHIII", header)
-        reply = self.receive(size - 16, got)
-        if want_fds is not None:
-            want_fds.extend(got)
-        elif got:
-            raise AssertionError("descriptors came with a reply")
-        if (msg_id, answered, flags & 0xf) != (self.msg_id, command, 1):
-            raise AssertionError("reply %r" % (header,))
-        if flags & 0x20:
-            raise Refused(error)
-        return reply
-
-    def read(self, region, offset, count):
-        reply = self.call(REGION_READ, struct.pack("<QII", offset, region, count))
-        if reply[:16] != struct.pack("<QII", offset, region, count):
-            raise AssertionError("echo %r" % (reply[:16],))
-        return reply[16:]
-
-    def write(self, region, offset, data):
-        self.call(REGION_WRITE, struct.pack("<QII", offset, region, len(data)) + data)
-
-    def read32(self, region, offset):
-        return struct.unpack("<I", self.read(region, offset, 4))[0]
-
-    def write32(self, region, offset, value):
-        self.write(region, offset, struct.pack("<I", value))
-
-    def write64(self, region, offset, value):
-        self.write(region, offset, struct.pack("<Q", value))
-
-    def region_info(self, index, argsz=4096):
-        """(size, flags, offset, [(offset, size)], [fd])"""
-        fds = []
-        reply = self.call(GET_REGION_INFO, struct.pack("<IIIIQQ", argsz, 0, index, 0, 0, 0),
-                          want_fds=fds)
-        _, flags, _, cap, size, offset = struct.unpack_from("<IIIIQQ", reply)
-        areas = []
-        if flags & 8:
-            cap_id, _, _, n, _ = struct.unpack_from("<HHIII", reply, cap)
-            assert cap_id == 1
-            areas = [struct.unpack_from("<QQ", reply, cap + 16 + 16 * i) for i in range(n)]
-        return size, flags, offset, areas, fds
-
-    def eventfds(self, index, n):
-        fds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(n)]
-        self.call(SET_IRQS, struct.pack("<IIIII", 20, 0x24, index, 0, n), fds)
-        return fds
-
-    def map(self, address, size, flags=3, fd=None, offset=0):
-        self.call(DMA_MAP, struct.pack("<IIQQQ", 32, flags, offset, address, size),
-                  [] if fd is None else [fd])
-
-    def bus_master(self):
-        self.write(CONFIG, 4, struct.pack("<H", 6))
-
-
-def wait_for(fd):
-    """The counter of an eventfd once it is not 0."""
-    if not select.select([fd], [], [], DEADLINE)[0]:
-        raise AssertionError("no interrupt came")
-    return os.eventfd_read(fd)
-
-
-class Process:
-    """A server that listens on self.path."""
-
-    children = []       # all that were started, for the end of the program
-
-    def __init__(self, folder, *options):
-        self.path = os.path.join(folder, "socket")
-        self.log = tempfile.TemporaryFile()
-        self.child = subprocess.Popen([SERVER, *options, self.path], stderr=self.log)
-        self.children.append(self.child)
-        end = time.monotonic() + DEADLINE
-        while not self.listens():
-            if self.child.poll() is not None or time.monotonic() > end:
-                raise AssertionError("the server did not start: " + self.tail())
-            time.sleep(0.005)
-
-    def listens(self):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(self.path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-        return True
-
-    def tail(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-4000:]
-
-    def end(self, number=signal.SIGTERM):
-        if self.child.poll() is None:
-            self.child.send_signal(number)
-        status = self.child.wait(DEADLINE)
-        tail = self.tail()
-        self.log.close()
-        return status, tail
-
-
-class ServerTest(unittest.TestCase):
-    options = ()
-
-    def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.server = Process(self.folder, *self.options)
-        self.addCleanup(self.end_server)
-
-    def end_server(self):
-        status, tail = self.server.end()
-        if status != 0:
-            self.fail("exit status %d: %s" % (status, tail))
-
-    def client(self):
-        client = Client(self.server.path)
-        self.addCleanup(client.close)
-        return client
-
-    def memory(self, size):
-        fd = os.memfd_create("guest", os.MFD_CLOEXEC)
-        os.ftruncate(fd, size)
-        memory = mmap.mmap(fd, size)
-        self.addCleanup(memory.close)
-        self.addCleanup(os.close, fd)
-        return fd, memory
-
-    def refused(self, errno, call, *args):
-        with self.assertRaises(Refused) as caught:
-            call(*args)
-        self.assertEqual(caught.exception.args[0], errno)
+from support import (BAR0, BAR1, BAR2, BAR3, BAR4, BAR5, CONFIG, DEADLINE, DELAY, DMA_READ,
+                     DMA_UNMAP, DMA_WRITE, EACCES, EINVAL, GET_INFO, GET_IRQ_INFO, ID, INTX,
+                     LENGTH, MSIX, RESET, ROM, SCRATCH, SERVER, SOURCE, STATUS, TARGET, TIME,
+                     VECTOR, Client, Process, ServerTest, end_servers, wait_for)
 
 
 class Device(ServerTest):
@@ -477,6 +288,33 @@ class Dma(ServerTest):
         self.assertEqual(memory[0x1000:0x1004], b"data")
         self.assertEqual(self.copy(c, 0x4000000, 0x1100000, 64 * 0x1000), 1)
 
+    def test_memory_without_a_descriptor_is_copied_by_message(self):
+        c = self.client()
+        fd, memory = self.memory(0x1000)
+        c.map(0x1000, 0x1000, fd=fd)
+        c.map(0x100000, 0x3000)
+        c.map(0x200000, 0x1000)
+        c.guest[0x100000] = guest = bytearray(0x3000)
+        c.bus_master()
+        guest[0xffe:0x1002] = b"here"
+        self.assertEqual(self.copy(c, 0x100ffe, 0x102000, 4), 1)
+        self.assertEqual(guest[0x2000:0x2004], b"here")
+        self.assertEqual(c.served, [(DMA_READ, 0x100ffe, 4), (DMA_WRITE, 0x102000, 4)])
+        self.assertEqual(self.copy(c, 0x102000, 0x1800, 4), 1)
+        self.assertEqual(memory[0x800:0x804], b"here")
+        self.assertEqual(self.copy(c, 0x200000, 0x1800, 4), 7)      # the client refuses
+        self.assertEqual(self.copy(c, 0x1800, 0x200000, 4), 7)
+
+    def test_a_file_that_ends_too_early_is_said(self):
+        c = self.client()
+        fd, _ = self.memory(0x4000)
+        c.map(0x10000, 0x4000, fd=fd)
+        c.bus_master()
+        os.ftruncate(fd, 0x1000)
+        self.assertEqual(self.copy(c, 0x10000, 0x12000, 16), 7)
+        self.assertEqual(self.copy(c, 0x12000, 0x10000, 16), 7)
+        self.assertEqual(self.copy(c, 0x10000, 0x10800, 16), 1)
+
     def test_a_window_is_gone_after_unmap(self):
         c = self.client()
         fd, _ = self.memory(0x2000)
@@ -625,10 +463,7 @@ class CommandLine(unittest.TestCase):
 
 
 def tearDownModule():
-    for child in Process.children:
-        if child.poll() is None:        # a test failed half-way
-            child.kill()
-            child.wait()
+    end_servers()
 
 
 if __name__ == "__main__":
