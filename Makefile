@@ -72,7 +72,7 @@ help:
 	@echo 'make install             install to PREFIX (/usr/local), below DESTDIR'
 	@echo 'make format              lay out the lines that you changed, with clang-format'
 	@echo 'make lint                check the sources with clang-tidy and cppcheck'
-	@echo 'make coverage            which lines of libserver and wire their tests run'
+	@echo 'make coverage            which lines of the libraries and tools their tests run'
 	@echo 'make clean               remove build/'
 	@echo
 	@echo 'BUILD_TYPE=dbg|rel       what to build: for development, or optimised; or another'

@@ -30,7 +30,7 @@ LIBRARIES = {
     "client": ("vfio-user-client", ROOT / "libclient/include", ""),
 }
 NEEDED = re.compile(r"^(libc\.so\.6|libjson-c\.so\.5|ld-linux.*)$")
-PROGRAMS = {"vfio-user-conformance"}
+PROGRAMS = {"vfio-user-conformance", "vfu"}
 
 
 class Failure(Exception):
