@@ -142,14 +142,15 @@ static int serve(struct watch *w)
     return n == 0 ? 0 : tool_client_fail(w->access.call, w->access.dev, n, "waiting");
 }
 
-/* Until `due`, or a signal. */
+/* Until `due`, or a signal. What came with the reply to a read has been read, too, and
+ * wakes no poll(): it is served first. */
 static int wait_until(struct watch *w, int stop_fd, int64_t due_ms)
 {
     struct pollfd fds[] = {
         { .fd = stop_fd, .events = POLLIN },
         { .fd = vfuc_fd(w->access.dev), .events = POLLIN },
     };
-    int status = 0;
+    int status = serve(w);
 
     while (status == 0 && !tool_stopped()) {
         int64_t left = due_ms - tool_now_ms();

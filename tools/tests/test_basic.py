@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import unittest
 
@@ -305,6 +306,25 @@ class Watch(Served):
         self.assertGreater(first.pop("time"), 1e9)
         self.assertEqual(first, {"region": "bar0", "offset": 8, "width": 2, "value": 1})
         self.assertEqual((second["previous"], second["value"]), (1, 2))
+
+    def test_answers_requests_that_came_with_the_reply(self):
+        """They have been read with it, so nothing is left at the socket to wake up for."""
+        answers = []
+
+        class Asking(harness.Device):
+            def answer(self, peer, msg_id, command, flags, body):
+                if command != harness.REGION_READ:
+                    return super().answer(peer, msg_id, command, flags, body)
+                data = self.read(body)
+                asked = struct.pack("<QQ", 0x1000, 4)
+                peer.send(harness.header(msg_id, command, len(data)) + data
+                          + harness.header(9, 11, len(asked), flags=0) + asked)
+                answers.append(peer.request()[:2])
+                raise ConnectionError("that was all")
+
+        with harness.odd_server(self.path("odd"), Asking().serve):
+            self.refusal("watch", self.path("odd"), "bar0", "8", "-i", "3600", status=LOST)
+        self.assertEqual(answers, [(9, 11)])
 
     def test_writes_after_the_first_round_and_looks_again_at_once(self):
         with harness.odd_server(self.path("odd"), harness.Device().serve):
