@@ -108,7 +108,7 @@ void vu_message_done(struct vu_message *m)
 {
     for (size_t i = 0; i < m->n_fds; i++)
         if (m->fds[i] != -1)
-            close(m->fds[i]);
+            vu_socket_close(m->fds[i]);
     m->n_fds = 0;
 }
 
@@ -153,7 +153,7 @@ void vu_channel_free(struct vu_channel *ch)
         vu_channel_release(ch);
     for (size_t i = 0; i < ch->n_pending; i++)
         if (ch->pending[i].fd != -1)
-            close(ch->pending[i].fd);
+            vu_socket_close(ch->pending[i].fd);
     vu_buffer_done(&ch->out);
     free(ch->in);
     close(ch->fd);
@@ -252,7 +252,7 @@ static void trim_pending(struct vu_channel *ch)
             continue;
         }
         if (p.fd != -1)
-            close(p.fd);
+            vu_socket_close(p.fd);
         lost = (struct pending){ .last = p.last, .fd = -1 };
     }
     if (lost.fd == -1)
@@ -311,7 +311,7 @@ static void drop_sockets(struct haul *c)
             c->fds[kept++] = c->fds[i];
             continue;
         }
-        close(c->fds[i]);
+        vu_socket_close(c->fds[i]);
         c->lost = true;
     }
     c->n_fds = kept;
@@ -345,7 +345,7 @@ static void give_pending(struct vu_channel *ch, struct vu_message *m, uint64_t e
         }
         m->fds_lost = true;
         if (fd != -1)
-            close(fd);
+            vu_socket_close(fd);
     }
     ch->n_pending -= i;
     memmove(ch->pending, ch->pending + i, ch->n_pending * sizeof(ch->pending[0]));

@@ -206,6 +206,9 @@ size_t vu_channel_unsent(const struct vu_channel *ch);   /* bytes posted and not
 
 /* ------------------------------------------------------------ bare socket -- */
 
+/* close() for a descriptor that came from a peer, who may have set SO_LINGER on a TCP
+ * socket and so decide how long that takes. Leaves errno alone. */
+void vu_socket_close(int fd);
 /* One sendmsg(), as it is: any bytes, any descriptors (lent), no wait. Bytes
  * sent, or negative errno. For who must send what no channel would. */
 int64_t vu_socket_send(int fd, const struct iovec *iov, int n_iov, const int *fds,

@@ -114,10 +114,21 @@ int64_t vu_socket_send(int fd, const struct iovec *iov, int n_iov, const int *fd
     return n < 0 ? -errno : n;
 }
 
+void vu_socket_close(int fd)
+{
+    struct linger none = { .l_onoff = 0 };
+    int before = errno;
+
+    /* What is no socket refuses this, and need not have it. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+    errno = before;
+}
+
 static void close_all(const int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        close(fds[i]);
+        vu_socket_close(fds[i]);
 }
 
 /* Move the descriptors of a control message to fds; those from `room` on are closed.
@@ -138,7 +149,7 @@ static size_t collect(const struct cmsghdr *c, int *fds, size_t n, size_t room,
         }
         if (c->cmsg_type == SCM_RIGHTS)
             *lost = true;
-        close(fd);
+        vu_socket_close(fd);
     }
     return n;
 }

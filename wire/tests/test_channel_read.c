@@ -55,6 +55,34 @@ static void reading_goes_on_behind_an_incomplete_message(void **state)
     pair_close(&p);
 }
 
+/* Behind whole messages: part of one, then that and a header that announces too little. */
+static void unread_bytes_begin_where_no_message_is(void **state)
+{
+    struct pair p = pair_open();
+    uint8_t bytes[300] = { 0 };
+    struct vu_message m;
+
+    (void)state;
+    assert_int_equal(vu_channel_unread(p.ch).len, 0);
+    make_message(bytes, 0, 100);
+    make_message(bytes + 100, 1, 100);
+    peer_send(&p, bytes, 130, NULL, 0);
+    vu_channel_fill(p.ch, VU_DONT_WAIT);
+    expect_message(&p, 0, 100);
+    expect_nothing(&p);
+    assert_int_equal(vu_channel_unread(p.ch).len, 30);
+    assert_memory_equal(vu_channel_unread(p.ch).data, bytes + 100, 30);
+
+    peer_send(&p, bytes + 130, 100, NULL, 0); /* then 30 zeros: a size of 0 */
+    vu_channel_fill(p.ch, VU_DONT_WAIT);
+    expect_message(&p, 1, 100);
+    assert_int_equal(vu_channel_next(p.ch, &m), -EBADMSG);
+    vu_message_done(&m);
+    assert_int_equal(vu_channel_unread(p.ch).len, 30);
+    assert_memory_equal(vu_channel_unread(p.ch).data, bytes + 200, 30);
+    pair_close(&p);
+}
+
 static void partial_does_not_count_complete_messages(void **state)
 {
     struct pair p = pair_open();
@@ -939,6 +967,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(many_messages_of_one_send_cost_one_recvmsg),
     VU_FD_TEST(reading_goes_on_behind_an_incomplete_message),
     VU_FD_TEST(partial_does_not_count_complete_messages),
+    VU_FD_TEST(unread_bytes_begin_where_no_message_is),
     VU_FD_TEST(a_stream_may_be_cut_at_any_two_places),
     VU_FD_TEST(a_stream_may_come_byte_by_byte),
     VU_FD_TEST(a_header_of_less_than_16_bytes_is_refused_for_good),
