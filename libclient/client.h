@@ -61,7 +61,8 @@ struct vfuc_client {
     bool migration_known;
     uint64_t migration_flags;       /* VFUC_MIGRATION_ */
 
-    char path[VUC_PATH_MAX];        /* of the server's socket; "": made from a descriptor */
+    char path[VUC_PATH_MAX];        /* of the server's socket; "": made from a
+                                     * descriptor */
     int last_errno;                 /* of the server's latest refusal */
     char last_error[VUC_ERROR_MAX];
 };

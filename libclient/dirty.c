@@ -52,9 +52,11 @@ struct vfuc_dirty *vuc_dirty_new(uint64_t address, uint64_t size, uint64_t page_
     uint64_t pages = ((size - 1) >> shift) + 1;
     uint64_t n_words = (pages - 1) / 64 + 1;
     struct vfuc_dirty *d;
+    uint64_t most = PTRDIFF_MAX - sizeof(*d);   /* bytes; less where pointers are short */
 
-    if (n_words > BITMAP_MAX / sizeof(d->words[0])
-        || n_words > (PTRDIFF_MAX - sizeof(*d)) / sizeof(d->words[0]))
+    if (most > BITMAP_MAX)
+        most = BITMAP_MAX;
+    if (n_words > most / sizeof(d->words[0]))
         return NULL;
     d = calloc(1, sizeof(*d) + (size_t)n_words * sizeof(d->words[0]));
     if (d == NULL)

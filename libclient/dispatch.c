@@ -233,6 +233,9 @@ static int read_to_the_end(struct vfuc_client *client, vu_deadline deadline,
         err = vuc_await(client, &m, deadline, command);
         if (err == 1)
             err = vuc_handle(client, &m);
+        /* As everywhere: who talks on and on does not prolong the wait. */
+        if (err == 0 && vu_deadline_left_ms(deadline) == 0)
+            err = vuc_lost(client, -ETIMEDOUT, command);
     } while (err == 0);
     return err;
 }

@@ -26,7 +26,7 @@ static int check_window(struct vfuc_client *client, const struct vu_dma_map *m, 
         return vuc_fail(client, -EINVAL, "a window is not empty and ends at 2^64");
     if ((m->flags & ~KNOWN_FLAGS) != 0)
         return vuc_fail(client, -EINVAL, "unknown flags 0x%x", m->flags);
-    if (fd < -1 || (fd == -1 && m->offset != 0))
+    if (fd == -1 && m->offset != 0)
         return vuc_fail(client, -EINVAL, "an offset without a descriptor");
     if (m->offset > INT64_MAX || m->size > (uint64_t)INT64_MAX - m->offset)
         return fd == -1 ? 0 : vuc_fail(client, -EINVAL, "no file is that long");
@@ -98,7 +98,7 @@ static int map(struct vfuc_client *client, const struct vu_dma_map *m, void *mem
                int fd)
 {
     struct vuc_request req;
-    uint64_t id;
+    uint64_t id = 0;
     int err = start_map(client, m, memory, &fd, &req, &id);
 
     if (err < 0)
@@ -278,8 +278,9 @@ static int unmap_by_server(struct vfuc_client *client, const struct vu_dma_unmap
 
     unmap_request(&req, m);
     err = vuc_call(client, &req, &reply);
-    if (err == 0)
-        err = check_unmapped(client, m, &reply, &got);
+    if (err < 0)
+        return err;
+    err = check_unmapped(client, m, &reply, &got);
     if (err < 0)
         return err;
     vuc_dirty_merge(dirty, m->address, m->size, got.bitmap);

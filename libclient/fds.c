@@ -39,7 +39,7 @@ void vuc_fds_close(struct vuc_fds *set)
 {
     for (size_t i = 0; i < set->n; i++) {
         if (set->fd[i] >= 0)
-            close(set->fd[i]);
+            vu_socket_close(set->fd[i]);
     }
     free(set->fd);
     set->fd = NULL;

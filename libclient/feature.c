@@ -106,7 +106,7 @@ int vfuc_feature_get(struct vfuc_client *client, uint32_t feature, void *data, s
         return err;
     if (m.data.len < ask)
         return vuc_broken_reply(client, &reply, "it does not repeat what was sent");
-    if (m.data.len > 0)
+    if (room > 0 && m.data.len > 0)
         memcpy(data, m.data.data, m.data.len);
     *got = m.data.len;
     vu_message_done(&reply);

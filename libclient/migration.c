@@ -200,8 +200,8 @@ static int take_arc(struct vfuc_client *client, uint32_t from, uint32_t to)
 
 int vfuc_migration_set_state(struct vfuc_client *client, enum vfuc_mig_state state)
 {
-    enum vfuc_mig_state now;
-    uint64_t flags;
+    enum vfuc_mig_state now = VFUC_MIG_ERROR;
+    uint64_t flags = 0;
     int err = 0;
 
     if ((uint32_t)state >= VU_MIG_STATES || state == VFUC_MIG_ERROR)

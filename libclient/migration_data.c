@@ -68,8 +68,9 @@ int vfuc_migration_read(struct vfuc_client *client, void *buf, size_t len, size_
     struct vu_message reply;
     int err = start_reading(client, buf, len, &reading, &req);
 
-    if (err == 0)
-        err = vuc_call(client, &req, &reply);
+    if (err < 0)
+        return err;
+    err = vuc_call(client, &req, &reply);
     return err < 0 ? err : take_data(client, &reading, &reply, got);
 }
 

@@ -62,15 +62,17 @@ static const char *unusable(const struct proposal *p, const struct vu_version *v
 
 /* --------------------------------------------------------------- twin socket -- */
 
-static bool is_connected_stream(int fd)
+/* Of another family, the server could see to it that closing takes long (SO_LINGER). */
+static bool is_connected_unix_stream(int fd)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
     socklen_t peer_len = sizeof(peer);
     int type = 0;
     socklen_t len = sizeof(type);
 
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM
-        && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
+        && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0
+        && peer.ss_family == AF_UNIX;
 }
 
 /* Ends the reply on failure. */
@@ -89,10 +91,10 @@ static int take_twin(struct vfuc_client *client, const struct proposal *p,
     if (fd < 0)
         return vuc_broken_reply(client, reply, "capabilities.twin_socket: fd_index is "
                                                "that of no descriptor that came");
-    if (!is_connected_stream(fd)) {
-        close(fd);
+    if (!is_connected_unix_stream(fd)) {
+        vu_socket_close(fd);
         return vuc_broken_reply(client, reply, "capabilities.twin_socket: the descriptor "
-                                               "is no connected stream socket");
+                                               "is no connected UNIX stream socket");
     }
     if (vuc_link_open(&client->twin, fd, p->options) == 0)
         return 0;

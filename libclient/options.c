@@ -215,8 +215,8 @@ uint32_t vuc_max_message(const struct vfuc_options *options)
 {
     uint64_t body = VUC_REGION_INFO_MAX;
 
-    if (body < VU_VERSION_SIZE + VU_CAPS_MAX_BYTES)
-        body = VU_VERSION_SIZE + VU_CAPS_MAX_BYTES;
+    _Static_assert(VUC_REGION_INFO_MAX >= VU_VERSION_SIZE + VU_CAPS_MAX_BYTES,
+                   "the reply to VERSION has room where that about a region has");
     if (body < VU_REGION_ACCESS_SIZE + options->max_data_xfer_size)
         body = VU_REGION_ACCESS_SIZE + options->max_data_xfer_size;
     return (uint32_t)(VU_HEADER_SIZE + body);

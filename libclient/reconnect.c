@@ -3,9 +3,9 @@
  * A new connection in the place of the old one, with everything put back.
  *
  * A server that is restarted knows nothing of us, so we attach as the first time, from
- * what was kept: windows, then what the device is (it must be the same), then regions with
- * their mappings, then eventfds. Where that fails the connection ends again, and all is
- * kept for the next time.
+ * what was kept: windows, then what the device is (it must be the same), then regions
+ * with their mappings, then eventfds. Where that fails the connection ends again, and all
+ * is kept for the next time.
  */
 #include "libclient/call.h"
 

@@ -445,7 +445,7 @@ static void adopt(struct vuc_region *old, struct vuc_region *fresh)
 static int restore_region(struct vfuc_client *client, uint32_t index)
 {
     struct vuc_region *region = &client->regions[index];
-    struct vuc_region fresh;
+    struct vuc_region fresh = { .known = false };
     int err = ask_until_it_fits(client, index, &fresh);
 
     if (err < 0)

@@ -211,7 +211,7 @@ static bool same_entries(const struct vuc_io_fds *a, const struct vuc_io_fds *b)
 int vuc_io_fds_restore(struct vfuc_client *client, uint32_t index)
 {
     struct vuc_io_fds *io = &client->regions[index].io;
-    struct vuc_io_fds fresh;
+    struct vuc_io_fds fresh = { .n = 0 };
     int err = ask_until_it_fits(client, index, &fresh);
 
     if (err < 0)

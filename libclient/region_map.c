@@ -12,9 +12,11 @@
  */
 #include "libclient/region.h"
 
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* ----------------------------------------------------------------- checks -- */
@@ -66,6 +68,20 @@ static uint64_t fd_offset(const struct vfuc_area *area, const struct vuc_mapping
     return area->fd_offset + (m->offset - area->offset);
 }
 
+/* Of huge pages mmap() maps more than it was asked for, and munmap() takes nothing away
+ * that is not whole: what was mapped would stay, whatever we do. */
+static int check_pages(struct vfuc_client *client, const struct vfuc_area *area,
+                       const struct vuc_mapping *m)
+{
+    struct statfs fs;
+
+    if (fstatfs(area->fd, &fs) < 0 || fs.f_type != HUGETLBFS_MAGIC
+        || m->len % (uint64_t)fs.f_bsize == 0)
+        return 0;
+    return vuc_fail(client, -ENODEV, "the memory of region %u has huge pages, of %lld "
+                    "bytes", m->index, (long long)fs.f_bsize);
+}
+
 /* Beyond the end of a file mmap() succeeds and every access raises SIGBUS. */
 static int check_file(struct vfuc_client *client, const struct vfuc_area *area,
                       const struct vuc_mapping *m)
@@ -78,7 +94,7 @@ static int check_file(struct vfuc_client *client, const struct vfuc_area *area,
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < fd_offset(area, m) + m->len)
         return vuc_fail(client, -ENXIO, "the file behind region %u is too short",
                         m->index);
-    return 0;
+    return check_pages(client, area, m);
 }
 
 /* ---------------------------------------------------------------- mapping -- */
@@ -165,8 +181,11 @@ int vfuc_region_map(struct vfuc_client *client, uint32_t index, uint64_t offset,
     struct vuc_mapping wish = { .index = index, .offset = offset, .len = len,
                                 .prot = prot };
     const struct vuc_region *region;
-    int err = check_form(client, &wish);
+    int err = vuc_usable(client);
 
+    /* On a closed connection there is better to say. */
+    if (err != -EBUSY)
+        err = check_form(client, &wish);
     if (err == 0)
         err = vuc_region_known(client, index, &region);
     if (err == 0)
@@ -187,6 +206,8 @@ int vfuc_region_unmap(struct vfuc_client *client, void *addr)
 {
     struct vuc_mapping **link = &client->mappings;
 
+    if (vuc_usable(client) == -EBUSY)
+        return -EBUSY;
     while (*link != NULL && (*link)->addr != addr)
         link = &(*link)->next;
     if (*link == NULL)

@@ -83,6 +83,7 @@ static int read_piece(const struct access *a, const struct piece *p, uint8_t *da
         return vuc_file_read(w->file, data, p->len, w->offset + p->offset);
     if (a->windows->read == NULL)
         return -ENODEV;
+    memset(data, 0, p->len);    /* what lay there before is not for the server */
     return a->windows->read(a->windows->opaque, p->address, data, p->len);
 }
 

@@ -92,28 +92,30 @@ int vuc_twin_serve(struct vfuc_client *client, int most)
 
 /* ------------------------------------------------------------ dispatching -- */
 
-/* A request, before the deadline: 1; -EAGAIN: none came; 0 or other: the end. */
+/*
+ * A request, before the deadline: 1; -EAGAIN: none came; 0 or other: the end.
+ *
+ * Never a read that blocks: the server made this socket and may have kept our end too,
+ * and with it a say in SO_RCVTIMEO.
+ */
 static int await_request(struct vuc_link *twin, struct vu_message *m,
                          vu_deadline deadline)
 {
-    int got;
-
-    if (vuc_link_unsent(twin) == 0) {
-        got = vuc_link_receive(twin, m, deadline);
-        return got == -ETIMEDOUT ? -EAGAIN : got;
-    }
     for (;;) {
-        struct pollfd p = { .fd = twin->port->fd(twin->at) };
+        int left = vuc_link_ready(twin) ? 0 : vu_deadline_left_ms(deadline);
+        struct pollfd p = {
+            .fd = twin->port->fd(twin->at), .events = vuc_link_events(twin),
+        };
+        int got;
 
+        if (left != 0 && poll(&p, 1, left) < 0 && errno != EINTR)
+            return -errno;
         got = vuc_link_flush(twin);
         if (got < 0)
             return got;
         got = vuc_link_take(twin, m);
         if (got != -EAGAIN || vu_deadline_left_ms(deadline) == 0)
             return got;
-        p.events = vuc_link_events(twin);
-        if (poll(&p, 1, vu_deadline_left_ms(deadline)) < 0 && errno != EINTR)
-            return -errno;
     }
 }
 
@@ -182,13 +184,14 @@ int vfuc_twin_dispatch(struct vfuc_client *client, int timeout_ms)
     vu_deadline deadline = timeout_ms == 0 ? VU_DONT_WAIT : vu_deadline_in_ms(timeout_ms);
     int n;
 
-    if (!client->limits.twin_socket)
-        return -EINVAL;
     if (threaded(client))
-        return dispatch_in_thread(client, deadline);
+        return client->limits.twin_socket ? dispatch_in_thread(client, deadline)
+                                          : -EINVAL;
     n = vuc_usable(client);
     if (n < 0)
         return n;
+    if (!client->limits.twin_socket)
+        return vuc_fail(client, -EINVAL, "no twin socket was agreed on");
     n = dispatch(client, deadline);
     if (n >= 0)
         return n;

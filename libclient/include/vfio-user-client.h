@@ -13,8 +13,8 @@
  *
  * Calls block, each message at most as long as vfuc_set_timeout_ms() says; a signal does
  * not end the wait. For event loops there is a second form that never waits, see
- * "without waiting" below. While a call waits, and in vfuc_dispatch(), the library answers
- * the server's DMA_READ and DMA_WRITE out of the windows that were mapped.
+ * "without waiting" below. While a call waits, and in vfuc_dispatch(), the library
+ * answers the server's DMA_READ and DMA_WRITE out of the windows that were mapped.
  *
  * Threads: one at a time per client; different clients are independent. With
  * VFUC_TWIN_THREAD one further thread may be in vfuc_twin_dispatch() while another makes
@@ -42,13 +42,13 @@
  *   -ENOMEM      out of memory; when it met a message, the connection was closed
  *
  * "Common errors" in the entries below are the first four, -ENOMEM and -EBUSY.
- * vfuc_last_error() tells the latest failure in a sentence. Nothing that a server sends is
- * used unchecked.
+ * vfuc_last_error() tells the latest failure in a sentence. Nothing that a server sends
+ * is used unchecked.
  *
  * When a connection ends, for whatever reason, everything that came from the server is
  * released at once: its descriptors are closed, and what vfuc_region_map() mapped becomes
- * private memory of zeros, at the same addresses. What the caller lent is kept (the library
- * holds copies of the descriptors of windows and eventfds), for vfuc_reconnect().
+ * private memory of zeros, at the same addresses. What the caller lent is kept (the
+ * library holds copies of the descriptors of windows and eventfds), for vfuc_reconnect().
  *
  * The structs that the library hands out are its own, live until vfuc_close(), and may
  * grow at their end in later versions. Usable from C11 and C++17.
@@ -72,11 +72,6 @@ struct vfuc_client;
 #define VFUC_DEFAULT_TIMEOUT_MS 5000
 #define VFUC_MAX_TRANSFER (UINT64_C(64) << 20)  /**< largest max_data_xfer_size */
 
-/**
- * What a client wants. Set .size and leave what does not matter 0:
- *
- *   struct vfuc_options options = { .size = sizeof(options), .timeout_ms = 500 };
- */
 /* .twin_socket: the server's DMA_READ and DMA_WRITE come over a socket of their own */
 #define VFUC_TWIN_NONE   0u     /**< no: they come between the replies to our calls */
 #define VFUC_TWIN_INLINE 1u     /**< if the server can; our calls serve both sockets */
@@ -86,6 +81,11 @@ struct vfuc_client;
 #define VFUC_MINOR_0 (-1)       /**< .minor: propose version 0.0 */
 #define VFUC_MAX_PENDING 1024u  /**< most that .max_pending can be */
 
+/**
+ * What a client wants. Set .size and leave what does not matter 0:
+ *
+ *   struct vfuc_options options = { .size = sizeof(options), .timeout_ms = 500 };
+ */
 struct vfuc_options {
     size_t size;                 /**< sizeof(struct vfuc_options), so that it can grow */
     int timeout_ms;              /**< as vfuc_set_timeout_ms() */
@@ -102,9 +102,10 @@ struct vfuc_options {
                                   *   calls that do not wait; 0: 256 */
     int minor;                   /**< protocol version to propose, 0.minor; 0: the newest
                                   *   that the library knows; VFUC_MINOR_0 */
-    const char *capabilities;    /**< JSON to propose as it is; "": no version data at all;
-                                  *   NULL: the library's own, made of the fields above.
-                                  *   What it says of our limits must not exceed them */
+    const char *capabilities;    /**< JSON to propose as it is; "": no version data at
+                                  *   all; NULL: the library's own, made of the fields
+                                  *   above. What it says of our limits must not exceed
+                                  *   them */
 };
 
 /**
@@ -159,8 +160,8 @@ vfuc_close(struct vfuc_client *client);
  * migration, DMA logging) is not restored: the caller resets or restores as it sees fit.
  * Commands that were on their way are completed with -ENOTCONN.
  *
- * While nobody listens at the path, or who listens hangs up, it tries again until the time
- * of vfuc_set_timeout_ms() is over.
+ * While nobody listens at the path, or who listens hangs up, it tries again until the
+ * time of vfuc_set_timeout_ms() is over.
  *
  * @param client  made by vfuc_connect(); no other thread may be in a call
  *
@@ -211,12 +212,12 @@ int
 vfuc_fd(const struct vfuc_client *client);
 
 /**
- * Deal with what the server sent between our calls, without waiting for more: DMA requests
- * are answered from the windows, other commands with an error; replies are kept for
- * vfuc_complete(). The other calls do the same while they wait. An event loop calls this
- * when vfuc_fd() (or, with VFUC_TWIN_INLINE, vfuc_twin_fd()) is ready for its poll events,
- * until it gives 0; after a blocking call, vfuc_poll_timeout_ms() says 0 when there is
- * something to deal with already.
+ * Deal with what the server sent between our calls, without waiting for more: DMA
+ * requests are answered from the windows, other commands with an error; replies are kept
+ * for vfuc_complete(). The other calls do the same while they wait. An event loop calls
+ * this when vfuc_fd() (or, with VFUC_TWIN_INLINE, vfuc_twin_fd()) is ready for its poll
+ * events, until it gives 0; after a blocking call, vfuc_poll_timeout_ms() says 0 when
+ * there is something to deal with already.
  *
  * @param client  a connected client
  * @return how many messages were dealt with (0: nothing is left), or a common error
@@ -236,7 +237,8 @@ vfuc_twin_fd(const struct vfuc_client *client);
 
 /**
  * What to wait for at vfuc_twin_fd(), as vfuc_poll_events() says for vfuc_fd(). An answer
- * that is larger than what the socket holds leaves as the server reads it.
+ * that is larger than what the socket holds leaves as the server reads it. With
+ * VFUC_TWIN_THREAD only the thread that dispatches may ask.
  *
  * @param client  a connected client with a twin socket
  * @return POLLIN, with POLLOUT when something is waiting to be sent; POLLOUT alone when
@@ -250,7 +252,8 @@ vfuc_twin_poll_events(const struct vfuc_client *client);
  * thread of its own makes in a loop.
  *
  * @param client      a connected client with a twin socket
- * @param timeout_ms  how long to wait for the first request; 0: not at all; below: for ever
+ * @param timeout_ms  how long to wait for the first request; 0: not at all; below: for
+ *                    ever
  * @return how many requests were answered (0: none came in time), or -ENOTCONN (the
  *         connection has ended, also by the other thread), -EPROTO, -ENOMEM, -EINVAL (no
  *         twin socket was agreed on). vfuc_last_error() is not set by the other thread's
@@ -528,6 +531,7 @@ vfuc_region_map(struct vfuc_client *client, uint32_t index, uint64_t offset, siz
  *
  * @retval 0        unmapped
  * @retval -EINVAL  there is no such mapping
+ * @retval -EBUSY   a callback of this client called it
  */
 int
 vfuc_region_unmap(struct vfuc_client *client, void *addr);
@@ -543,8 +547,8 @@ struct vfuc_write {
 /**
  * Do several small writes in order, to any regions.
  *
- * As few messages as possible when vfuc_negotiated() says write_multiple, else one message
- * for each write. The server stops at the first write that it refuses.
+ * As few messages as possible when vfuc_negotiated() says write_multiple, else one
+ * message for each write. The server stops at the first write that it refuses.
  *
  * @param client  a connected client
  * @param writes  the writes
@@ -586,7 +590,8 @@ vfuc_region_write_multi_posted(struct vfuc_client *client,
 struct vfuc_io_fd {
     uint64_t offset;            /**< from the start of the region */
     uint64_t size;              /**< bytes of an access; 0: any */
-    uint64_t data;              /**< datamatch of an ioeventfd, user data of an ioregionfd */
+    uint64_t data;              /**< datamatch of an ioeventfd, user data of an
+                                 *   ioregionfd */
     uint32_t type;              /**< VFUC_IO_FD_ */
     uint32_t flags;             /**< as KVM_IOEVENTFD or KVM_IOREGION take them */
     int fd;                     /**< the client's; entries may share one; -1: none came */
@@ -703,8 +708,9 @@ vfuc_irq_enable(struct vfuc_client *client, uint32_t index, uint32_t start,
  * @param client  any client
  * @param index   interrupt index
  * @param vector  vector
- * @return the descriptor, the client's until vfuc_irq_disable(), vfuc_irq_assign() of that
- *         vector, or vfuc_close(); it stays when the connection ends. Or -1: there is none
+ * @return the descriptor, the client's until vfuc_irq_disable(), vfuc_irq_assign() of
+ *         that vector, or vfuc_close(); it stays when the connection ends. Or -1: there
+ *         is none
  */
 int
 vfuc_irq_fd(const struct vfuc_client *client, uint32_t index, uint32_t vector);
@@ -846,7 +852,8 @@ vfuc_irq_notify(struct vfuc_client *client, uint32_t index, uint32_t action,
 /* What the device may do with a window */
 #define VFUC_DMA_READ    0x1u
 #define VFUC_DMA_WRITE   0x2u
-/* How, with a descriptor; neither is for the server to choose. Not all servers know them. */
+/* How, with a descriptor: one of these, or neither, then the server chooses. Not all
+ * servers know them. */
 #define VFUC_DMA_MMAP    0x4u
 #define VFUC_DMA_FILE_IO 0x8u
 
@@ -889,8 +896,8 @@ vfuc_dma_map(struct vfuc_client *client, uint64_t address, uint64_t size, uint32
  * @param size     bytes, at least 1
  * @param flags    VFUC_DMA_
  * @param memory   @p size bytes, lent until the window is gone (unmapped, or the client
- *                 closed); read only unless VFUC_DMA_WRITE. Not the mapping of a file that
- *                 the server could shrink: the access would raise SIGBUS
+ *                 closed); read only unless VFUC_DMA_WRITE. Not the mapping of a file
+ *                 that the server could shrink: the access would raise SIGBUS
  * @param fd       as in vfuc_dma_map(), of the same memory; -1: the server may not map it
  * @param offset   of the window in @p fd; 0 without one
  *
@@ -909,7 +916,8 @@ vfuc_dma_map_memory(struct vfuc_client *client, uint64_t address, uint64_t size,
  * @param address  first address; the range lies in one such window that allows it
  * @param data     @p count bytes: to fill in (read), or what the device writes
  * @param count    bytes, at least 1
- * @return 0, or a negative errno that the server is told
+ * @return 0, or a negative errno that the server is told. What a read leaves as it was is
+ *         zeros
  */
 typedef int vfuc_dma_read_fn(void *opaque, uint64_t address, void *data, size_t count);
 typedef int vfuc_dma_write_fn(void *opaque, uint64_t address, const void *data,
@@ -1222,8 +1230,8 @@ vfuc_migration_set_state(struct vfuc_client *client, enum vfuc_mig_state state);
  * @param buf     receives the bytes
  * @param len     bytes at @p buf, at least 1; more than fits into a message is not asked
  * @param got     receives how many came; less than was asked (see
- *                vfuc_migration_chunk()) means that there is no more: in PRE_COPY for now,
- *                in STOP_COPY at all
+ *                vfuc_migration_chunk()) means that there is no more: in PRE_COPY for
+ *                now, in STOP_COPY at all
  *
  * @retval 0        done
  * @retval -EINVAL  @p len is 0
@@ -1235,8 +1243,8 @@ int
 vfuc_migration_read(struct vfuc_client *client, void *buf, size_t len, size_t *got);
 
 /**
- * Write on in the device's incoming stream (RESUMING). More than fits into a message takes
- * several.
+ * Write on in the device's incoming stream (RESUMING). More than fits into a message
+ * takes several.
  *
  * @param client  a connected client
  * @param buf     the bytes
@@ -1280,12 +1288,12 @@ vfuc_migration_state_name(enum vfuc_mig_state state);
  *   n = vfuc_complete(dev, done, 16);
  *
  * Submitting checks its arguments as the blocking call does, gathers the message and
- * returns: 0, -EAGAIN, -E2BIG, or what the blocking call gives without having sent. What is
- * gathered leaves in one go, with vfuc_flush(), vfuc_complete(), or any blocking call, and
- * in the order of submission. Completions come in the order of the server's replies.
+ * returns: 0, -EAGAIN, -E2BIG, or what the blocking call gives without having sent. What
+ * is gathered leaves in one go, with vfuc_flush(), vfuc_complete(), or any blocking call,
+ * and in the order of submission. Completions come in the order of the server's replies.
  * Buffers to be filled are lent until the completion; data to be sent is copied. A region
- * or device that is not known yet is asked for first, which waits: call vfuc_region_info()
- * before.
+ * or device that is not known yet is asked for first, which waits: call
+ * vfuc_region_info() before.
  *
  * Each command has the timeout of vfuc_set_timeout_ms() from its submission on. When the
  * connection ends, all that were on their way complete with the reason; the completions
@@ -1300,8 +1308,8 @@ struct vfuc_completion {
                                  *   vfuc_submit_region_read(), _write() */
 };
 
-/** As vfuc_region_read(); @p len fits into a message (max_data_xfer_size of both). A server
- *  that transfers less completes it with -EREMOTEIO, server_errno 0 and .bytes. */
+/** As vfuc_region_read(); @p len fits into a message (max_data_xfer_size of both). A
+ *  server that transfers less completes it with -EREMOTEIO, server_errno 0 and .bytes. */
 int
 vfuc_submit_region_read(struct vfuc_client *client, uint32_t index, uint64_t offset,
                         void *buf, size_t len, uint64_t tag);

@@ -4,10 +4,10 @@
  * cloud-hypervisor, and SPDK's host (the order of commands; sizes that they announce and
  * paddings are their own affair).
  *
- * Each sequence runs twice. Against a peer that knows every byte: requests and replies are
- * typed from the tables of the specification, and a request that differs in a byte, or
- * comes in another order, fails the test. And against our server, VUC_SERVER, where the
- * same function has to find what it needs by asking.
+ * Each sequence runs twice. Against a peer that knows every byte: requests and replies
+ * are typed from the tables of the specification, and a request that differs in a byte,
+ * or comes in another order, fails the test. And against our server, VUC_SERVER, where
+ * the same function has to find what it needs by asking.
  */
 #include <errno.h>
 #include <poll.h>

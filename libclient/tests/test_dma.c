@@ -107,7 +107,7 @@ static void window_that_cannot_be_is_not_sent(void **state)
     assert_int_equal(vfuc_dma_map(c, 2, UINT64_MAX, 3, -1, 0), -EINVAL);
     assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 0x10, -1, 0), -EINVAL);
     assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, -1, 0x1000), -EINVAL);
-    assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, -2, 0), -EINVAL);
+    assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, -2, 0), -EBADF);
     assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, 0, INT64_MAX), -EINVAL);
     assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, 0, UINT64_MAX), -EINVAL);
     assert_int_equal(vfuc_dma_map(c, 0, 0x1000, 3, 999, 0), -EBADF);

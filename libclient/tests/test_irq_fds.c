@@ -8,6 +8,7 @@
 #include "libclient/irq_fds.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
@@ -402,6 +403,8 @@ static void wait_takes_the_count(void **state)
     assert_int_equal(vfuc_irq_wait(c, 2, 0, 0, &count), -ETIMEDOUT);
     assert_int_equal(vfuc_irq_wait(c, 2, 0, 5, &count), -ETIMEDOUT);
     assert_int_equal(count, 99);
+    assert_string_equal(vfuc_last_error(c),
+                        "vector 0 of interrupt index 2 has not fired in time");
     assert_int_equal(eventfd_write(vfuc_irq_fd(c, 2, 0), 2), 0);
     assert_int_equal(vfuc_irq_wait(c, 2, 1, 0, &count), -ETIMEDOUT);
     assert_int_equal(eventfd_write(vfuc_irq_fd(c, 2, 0), 1), 0);
@@ -481,6 +484,36 @@ static void eventfd_that_the_caller_closed_does_not_hang_a_wait(void **state)
     fd = vfuc_irq_fd(c, 2, 0);
     close(fd);
     assert_int_equal(vfuc_irq_wait(c, 2, 0, -1, NULL), -EBADF);
+    known_done(&s, c);
+}
+
+static void wake_up(int sig)
+{
+    (void)sig;
+}
+
+/* The open file is shared with the server. */
+static void eventfd_that_the_server_lets_block_does_not_hang_a_wait(void **state)
+{
+    struct sigaction action = { .sa_handler = wake_up }, before;
+    struct script s;
+    struct vfuc_client *c = known_msix(&s, "\"max_msg_fds\":8");
+    int fd;
+
+    (void)state;
+    script_poll(&s, false);
+    script_say(&s, "");
+    assert_int_equal(vfuc_irq_enable(c, 2, 0, 1), 0);
+    fd = vfuc_irq_fd(c, 2, 0);
+    assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    alarm(3);       /* ends a read() that blocks */
+    assert_int_equal(vfuc_irq_wait(c, 2, 0, 5, NULL), -ETIMEDOUT);
+    alarm(0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_int_equal(eventfd_write(fd, 1), 0);
+    assert_int_equal(vfuc_irq_wait(c, 2, 0, 5, NULL), 0);
+    close(s.poll_fd);
     known_done(&s, c);
 }
 
@@ -620,6 +653,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(only_enabled_vectors_are_waited_for),
     VU_FD_TEST(what_fired_before_the_end_can_still_be_taken),
     VU_FD_TEST(eventfd_that_the_caller_closed_does_not_hang_a_wait),
+    VU_FD_TEST(eventfd_that_the_server_lets_block_does_not_hang_a_wait),
     VU_FD_TEST(server_gets_its_eventfds_back),
     VU_FD_TEST(indices_that_nobody_used_are_not_asked_for_again),
     VU_FD_TEST(index_that_has_changed_is_another_device),

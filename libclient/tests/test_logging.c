@@ -523,6 +523,25 @@ static void pages_that_were_told_before_a_refusal_are_kept(void **state)
     end(w);
 }
 
+/* They are noted by window, and one run of pages may lie in two. */
+static void such_pages_are_kept_across_windows(void **state)
+{
+    struct world *w = begin_logging();
+    struct vfuc_dirty *dirty = NULL;
+
+    (void)state;
+    w->c->max_transfer = 32;    /* a word: 64 pages of 256 bytes */
+    say_report(w, FILED + 0xc000, 0x4000, 256, "0000000000000080");
+    say_report(w, AFTER, 0x4000, 256, "0100000000000000");
+    script_refuse(&w->s, EIO);
+    assert_int_equal(vfuc_dma_logging_report(w->c, FILED + 0xc000, 0xc000, 256, &dirty),
+                     -EREMOTEIO);
+    assert_null(dirty);
+    say_report(w, FILED + 0xf000, 0x2000, PAGE, "0000000000000000");
+    assert_pages(report(w, FILED + 0xf000, 0x2000), 3);
+    end(w);
+}
+
 static void pages_that_cannot_be_kept_end_the_connection(void **state)
 {
     struct world *w = begin_logging();
@@ -858,6 +877,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(larger_bitmap_than_a_message_takes_several),
     VU_FD_TEST(smallest_transfer_still_takes_a_word),
     VU_FD_TEST(pages_that_were_told_before_a_refusal_are_kept),
+    VU_FD_TEST(such_pages_are_kept_across_windows),
     VU_FD_TEST(pages_that_cannot_be_kept_end_the_connection),
     VU_FD_TEST(range_that_is_not_mapped_is_for_the_server_to_judge),
     VU_FD_TEST(report_reply_cut_at_any_length_is_broken),

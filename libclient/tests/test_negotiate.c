@@ -6,6 +6,7 @@
 #include "libclient/tests/script.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -381,6 +382,26 @@ static int a_listening_socket(void)
     return fd;
 }
 
+/* Closing one of these can take as long as its maker likes (SO_LINGER). Without a
+ * loopback interface it is not connected, and refused for that. */
+static int a_tcp_socket(void)
+{
+    struct sockaddr_in here = { .sin_family = AF_INET };
+    socklen_t len = sizeof(here);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(listener >= 0 && fd >= 0);
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(listener, (struct sockaddr *)&here, sizeof(here)) == 0
+        && listen(listener, 1) == 0
+        && getsockname(listener, (struct sockaddr *)&here, &len) == 0
+        && connect(fd, (struct sockaddr *)&here, sizeof(here)) == 0)
+        close(accept(listener, NULL, NULL));
+    close(listener);
+    return fd;
+}
+
 static int a_good_one(void)
 {
     int other, fd = one_end(&other);
@@ -459,6 +480,8 @@ static struct bad bad[] = {
       WITH(a_datagram_socket, 1) },
     { "a twin socket of packets", TWIN_OF("\"supported\":true,\"fd_index\":0"),
       WITH(a_packet_socket, 1) },
+    { "a twin socket of another family", TWIN_OF("\"supported\":true,\"fd_index\":0"),
+      WITH(a_tcp_socket, 1) },
     { "a twin socket that is not connected", TWIN_OF("\"supported\":true,\"fd_index\":0"),
       WITH(an_unconnected_socket, 1) },
     { "a twin socket that listens", TWIN_OF("\"supported\":true,\"fd_index\":0"),

@@ -573,8 +573,10 @@ static void every_system_call_may_fail_once(void **state)
             assert_int_equal(vfuc_fd(c), -1);
             assert_true(vu_test_open_fds() < fds);
         }
-        /* Signals interrupt no setsockopt(), of which connecting makes two. */
-        assert_true(errnos[i] == EINTR ? failures == 2 : failures > 2);
+        /* Signals interrupt no setsockopt(), of which connecting makes two. Closing what
+         * the server sent makes more, that may fail; after a failure there is nothing to
+         * close, so one of the two can be missed. */
+        assert_true(errnos[i] == EINTR ? failures == 1 || failures == 2 : failures > 2);
         reconnects();
         expect_all_works(&s);
     }

@@ -244,6 +244,26 @@ static void descriptor_that_is_no_memory_is_not_mapped(void **state)
     known_done(&s, c);
 }
 
+/* Of a huge page the kernel maps all or nothing, and takes no part of it away again. */
+static void a_part_of_a_huge_page_is_not_mapped(void **state)
+{
+    int fd = memfd_create("region", MFD_CLOEXEC | MFD_HUGETLB);
+    struct script s;
+    struct vfuc_client *c;
+    void *addr = &addr;
+
+    (void)state;
+    if (fd < 0)
+        skip();     /* not on this kernel */
+    assert_int_equal(ftruncate(fd, 1 << 30), 0);
+    c = with_memory(&s, fd);
+    assert_int_equal(vfuc_region_map(c, 0, 0, 0x1000, BOTH, &addr), -ENODEV);
+    assert_ptr_equal(addr, &addr);
+    assert_non_null(strstr(vfuc_last_error(c), "huge pages"));
+    known_done(&s, c);
+    close(fd);
+}
+
 static void read_only_region_is_not_mapped_for_writing(void **state)
 {
     int fd = memory(0x4000, "");
@@ -490,7 +510,8 @@ static void region_that_has_changed_is_another_device(void **state)
     close(fd);
 }
 
-/* Of what is not mappable only size and flags can be seen; of sparse areas, the number. */
+/* Of what is not mappable only size and flags can be seen; of sparse areas, the number.
+ * */
 static void region_with_another_size_or_number_of_areas_is_another_device(void **state)
 {
     static const char one_area[] =
@@ -582,6 +603,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(area_is_mapped_from_its_own_descriptor),
     VU_FD_TEST(file_that_is_too_short_is_not_mapped),
     VU_FD_TEST(descriptor_that_is_no_memory_is_not_mapped),
+    VU_FD_TEST(a_part_of_a_huge_page_is_not_mapped),
     VU_FD_TEST(read_only_region_is_not_mapped_for_writing),
     VU_FD_TEST(mapping_without_room_is_our_failure),
     VU_FD_TEST(mapping_becomes_zeros_when_the_connection_ends),

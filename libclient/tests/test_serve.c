@@ -299,6 +299,28 @@ static void handlers_get_address_and_length(void **state)
     end(w);
 }
 
+static int idle_handler(void *opaque, uint64_t address, void *data, size_t count)
+{
+    (void)opaque;
+    (void)address;
+    (void)data;
+    (void)count;
+    return 0;
+}
+
+/* And not what an earlier request, or somebody else's heap, has left there. */
+static void what_a_handler_leaves_out_is_zeros(void **state)
+{
+    static const uint8_t zeros[0x40];
+    struct world *w = begin();
+
+    (void)state;
+    assert_read(w, HANDLED + 0x10, w->handled + 0x10, 0x40);
+    vfuc_set_dma_handlers(w->c, idle_handler, NULL, w);
+    assert_read(w, HANDLED + 0x10, zeros, 0x40);
+    end(w);
+}
+
 static void range_may_go_over_adjacent_windows(void **state)
 {
     struct world *w = begin();
@@ -786,6 +808,7 @@ static int calling_handler(void *opaque, uint64_t address, void *data, size_t co
     struct world *w = opaque;
     struct vfuc_completion done;
     struct vfuc_dirty *dirty;
+    void *addr;
     uint8_t byte = 0;
 
     memset(data, 0, count);
@@ -793,6 +816,8 @@ static int calling_handler(void *opaque, uint64_t address, void *data, size_t co
     assert_int_equal(vfuc_reset(w->c), -EBUSY);
     assert_int_equal(vfuc_dispatch(w->c), -EBUSY);
     assert_int_equal(vfuc_region_read(w->c, 0, 0, &byte, 1), -EBUSY);
+    assert_int_equal(vfuc_region_map(w->c, 0, 0, 0x1000, 1, &addr), -EBUSY);
+    assert_int_equal(vfuc_region_unmap(w->c, data), -EBUSY);
     assert_int_equal(vfuc_dma_map(w->c, 0x50000, 1, 3, -1, 0), -EBUSY);
     assert_int_equal(vfuc_dma_map_memory(w->c, 0x50000, 1, 3, &byte, -1, 0), -EBUSY);
     assert_int_equal(vfuc_submit_dma_map(w->c, 0x50000, 1, 3, -1, 0, 1), -EBUSY);
@@ -861,6 +886,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(file_is_read_and_written_at_the_windows_offset),
     VU_FD_TEST(file_is_used_after_the_caller_has_closed_it),
     VU_FD_TEST(handlers_get_address_and_length),
+    VU_FD_TEST(what_a_handler_leaves_out_is_zeros),
     VU_FD_TEST(range_may_go_over_adjacent_windows),
     VU_FD_TEST(window_may_end_at_the_end_of_all_addresses),
     VU_FD_TEST(nothing_is_read_and_written_anywhere),

@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -792,8 +793,58 @@ static void descriptor_is_taken_over_in_every_case(void **state)
     assert_null(c);
 }
 
+/* A connected TCP socket with more to send than anybody takes, whose close() waits five
+ * seconds for that; or -1: there is no loopback interface. *other is its peer. */
+static int lingering_socket(int *other)
+{
+    static const uint8_t much[1 << 16];
+    struct sockaddr_in here = { .sin_family = AF_INET };
+    struct linger five_seconds = { .l_onoff = 1, .l_linger = 5 };
+    socklen_t len = sizeof(here);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *other = -1;
+    if (bind(listener, (struct sockaddr *)&here, len) == 0 && listen(listener, 1) == 0
+        && getsockname(listener, (struct sockaddr *)&here, &len) == 0
+        && connect(fd, (struct sockaddr *)&here, len) == 0)
+        *other = accept(listener, NULL, NULL);
+    close(listener);
+    if (*other < 0) {
+        close(fd);
+        return -1;
+    }
+    while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
+        continue;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &five_seconds,
+                                sizeof(five_seconds)), 0);
+    return fd;
+}
+
+static void socket_that_lingers_does_not_hold_up_a_call(void **state)
+{
+    int server, other, fd = lingering_socket(&other);
+    struct vfuc_client *c;
+    int64_t begin;
+
+    (void)state;
+    if (fd < 0)
+        skip();
+    c = make_client(&server);
+    type_with_fds(server, "0100 0d00 10000000 01000000 00000000", &fd, 1);
+    close(fd);      /* the last one is the client's */
+    begin = now_ms();
+    assert_int_equal(vfuc_reset(c), 0);
+    assert_in_range(now_ms() - begin, 0, 2000);
+    vfuc_close(c);
+    close(server);
+    close(other);
+}
+
 static const struct CMUnitTest tests[] = {
     VU_FD_TEST(reply_may_come_byte_by_byte),
+    VU_FD_TEST(socket_that_lingers_does_not_hold_up_a_call),
     VU_FD_TEST(replies_and_commands_may_come_in_one_piece),
     VU_FD_TEST(server_may_leave_at_every_byte_of_a_reply),
     VU_FD_TEST(server_may_leave_at_every_byte_of_the_negotiation),

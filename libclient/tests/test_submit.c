@@ -119,6 +119,23 @@ static void a_failure_to_flush_completes_what_was_on_its_way(void **state)
     finish(&s, c);
 }
 
+/* Making room for a request shows that the socket is of no more use. */
+static void a_failure_to_make_room_ends_the_connection(void **state)
+{
+    struct script s;
+    struct vfuc_client *c = usual(&s);
+
+    (void)state;
+    submit(c, 1, 1);
+    s.stuck = c->main.room;
+    s.flush_result = -ENOTSOCK;
+    assert_int_equal(vfuc_submit_reset(c, 2), -ENOTCONN);
+    assert_true(s.closed);
+    expect(c, 1, -ENOTCONN);
+    expect_none(c, -ENOTCONN);
+    finish(&s, c);
+}
+
 /* Nothing of it was kept, so nothing else is affected. */
 static void no_memory_for_a_command_costs_only_this_one(void **state)
 {
@@ -564,6 +581,27 @@ static void talk_does_not_prolong_the_wait_for_output(void **state)
     finish(&s, c);
 }
 
+/* Who takes nothing any more but talks on and on. */
+static void talk_does_not_prolong_the_wait_for_the_end(void **state)
+{
+    struct vuc_port port = script_port;
+    struct script s;
+    struct vfuc_client *c = usual(&s);
+    struct vuc_request req;
+
+    (void)state;
+    vuc_request_init(&req, VU_REGION_WRITE);
+    req.flags = VU_F_NO_REPLY;
+    port.receive = chatter;
+    c->main.port = &port;
+    script_type(&s, SILENT_COMMAND);
+    s.flush_result = -EPIPE;
+    vfuc_set_timeout_ms(c, 10);
+    assert_int_equal(vuc_post(c, &req), -ETIMEDOUT);
+    assert_true(s.closed);
+    finish(&s, c);
+}
+
 static void talk_on_a_twin_does_not_prolong_a_call(void **state)
 {
     struct vuc_port port = script_port;
@@ -807,6 +845,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_descriptor_that_the_kernel_refuses_costs_only_its_command),
     VU_FD_TEST(a_failure_to_send_completes_what_was_on_its_way),
     VU_FD_TEST(a_failure_to_flush_completes_what_was_on_its_way),
+    VU_FD_TEST(a_failure_to_make_room_ends_the_connection),
     VU_FD_TEST(no_memory_for_a_command_costs_only_this_one),
     VU_FD_TEST(a_gathered_message_that_meets_the_end_reads_on),
     VU_FD_TEST(a_server_that_hangs_up_is_read_to_its_end),
@@ -828,6 +867,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(a_descriptor_leaves_when_the_socket_has_room),
     VU_FD_TEST(a_posted_message_waits_until_it_is_gone),
     VU_FD_TEST(talk_does_not_prolong_the_wait_for_output),
+    VU_FD_TEST(talk_does_not_prolong_the_wait_for_the_end),
     VU_FD_TEST(talk_on_a_twin_does_not_prolong_a_call),
     VU_FD_TEST(a_server_that_reads_no_answers_is_not_read),
     VU_FD_TEST(a_lost_connection_completes_each_command_once),

@@ -284,6 +284,7 @@ static void no_twin_was_agreed_on(void **state)
     assert_false(vfuc_negotiated(c)->twin_socket);
     assert_int_equal(vfuc_twin_fd(c), -1);
     assert_int_equal(vfuc_twin_dispatch(c, -1), -EINVAL);
+    assert_string_equal(vfuc_last_error(c), "no twin socket was agreed on");
     talk_type(server, RESET_OK("0100"));
     assert_int_equal(vfuc_reset(c), 0);
     vfuc_close(c);
@@ -604,6 +605,27 @@ static void the_thread_may_wait_for_a_while_only(void **state)
     finish(&w);
 }
 
+/* The server made the socket: it may hold our end, too, and set a timeout of its own. */
+static void a_server_that_shares_our_end_cannot_prolong_a_wait(void **state)
+{
+    struct timeval two_seconds = { .tv_sec = 2 };
+    struct world w;
+    int ours;
+    int64_t begin;
+
+    (void)state;
+    start_mapped(&w, VFUC_TWIN_THREAD);
+    ours = dup(vfuc_twin_fd(w.client));
+    assert_int_equal(vfuc_twin_dispatch(w.client, 300), 0);
+    assert_int_equal(setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &two_seconds,
+                                sizeof(two_seconds)), 0);
+    begin = now_ms();
+    assert_int_equal(vfuc_twin_dispatch(w.client, 300), 0);
+    assert_in_range(now_ms() - begin, 300, 1800);
+    close(ours);
+    finish(&w);
+}
+
 /* ------------------------------------------------------------ not reading -- */
 
 /* A server that asks for much and reads nothing gets a bounded amount of memory. */
@@ -778,6 +800,7 @@ static const struct CMUnitTest fixed[] = {
     VU_FD_TEST(the_own_thread_ends_the_connection_under_the_other),
     VU_FD_TEST(a_reply_that_came_before_the_twin_ended_is_taken),
     VU_FD_TEST(the_thread_may_wait_for_a_while_only),
+    VU_FD_TEST(a_server_that_shares_our_end_cannot_prolong_a_wait),
     VU_FD_TEST(a_twin_that_is_not_read_is_not_served),
     VU_FD_TEST(a_twin_that_is_not_read_is_not_served_by_the_thread),
     VU_FD_TEST(a_new_connection_begins_afresh),

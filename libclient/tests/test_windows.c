@@ -335,6 +335,38 @@ static void different_files_are_not_shared(void **state)
     close(b);
 }
 
+/* Inode numbers say nothing beyond their device. */
+static void files_of_different_devices_are_not_shared(void **state)
+{
+    static const char *const paths[] = { "/proc/self/exe", "/proc/self/maps" };
+    struct vuc_windows w;
+    int fds[3] = { memory(0x1000) }, before;
+    dev_t devices[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct stat st;
+
+        if (i > 0)
+            fds[i] = open(paths[i - 1], O_RDONLY | O_CLOEXEC);
+        assert_int_equal(fstat(fds[i], &st), 0);
+        assert_true(S_ISREG(st.st_mode));
+        devices[i] = st.st_dev;
+    }
+    assert_true(devices[0] != devices[1] && devices[0] != devices[2]
+                && devices[1] != devices[2]);
+    before = vu_test_open_fds();
+    vuc_windows_init(&w);
+    for (uint64_t i = 0; i < 6; i++)
+        assert_int_equal(add(&w, i << 12, (i << 12) + 0xfff, fds[i % 3], NULL), 0);
+    assert_int_equal(vu_test_open_fds(), before + 3);
+    for (uint64_t i = 0; i < 3; i++)
+        assert_ptr_equal(at(&w, i << 12)->file, at(&w, (i + 3) << 12)->file);
+    vuc_windows_done(&w);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
 /* All eventfds have the same inode. */
 static void what_is_no_regular_file_is_not_shared(void **state)
 {
@@ -565,6 +597,7 @@ static const struct CMUnitTest tests[] = {
     VU_FD_TEST(copies_are_closed_on_exec),
     VU_FD_TEST(files_opened_otherwise_are_not_shared),
     VU_FD_TEST(different_files_are_not_shared),
+    VU_FD_TEST(files_of_different_devices_are_not_shared),
     VU_FD_TEST(what_is_no_regular_file_is_not_shared),
     VU_FD_TEST(closed_descriptor_makes_no_window),
     VU_FD_TEST(full_descriptor_table_makes_no_window),
