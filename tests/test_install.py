@@ -86,6 +86,16 @@ class Installation:
         expect(have == want, f"missing: {sorted(want - have)}, "
                              f"not expected: {sorted(have - want)}")
 
+    def check_shared(self):
+        """What goes with the programs: manual pages, completion, Wireshark's dissector."""
+        share = self.root / "share"
+        want = {f"man/man1/{page.name}" for page in (ROOT / "docs/man").glob("*.1")}
+        want |= {"bash-completion/completions/vfu", "vfio-user/wireshark/vfio-user.lua"}
+        have = {path.relative_to(share).as_posix()
+                for path in share.rglob("*") if not path.is_dir()}
+        expect(have == want, f"missing: {sorted(want - have)}, "
+                             f"not expected: {sorted(have - want)}")
+
     def check_objects(self):
         """Sonames, needed libraries, no run path into the build folder."""
         for module, _, _ in LIBRARIES.values():
@@ -158,6 +168,7 @@ def main():
         folder = pathlib.Path(name)
         installed = install(options, folder)
         steps = [("the right files, and no others", installed.check_files, ()),
+                 ("what goes with the programs", installed.check_shared, ()),
                  ("sonames and needed libraries", installed.check_objects, ())]
         for (compiler, standard), sides, kind in itertools.product(
                 ((options.cc, "c11"), (options.cxx, "c++17")),

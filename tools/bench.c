@@ -55,8 +55,10 @@ void tool_samples_end_round(struct tool_samples *s)
     size_t n = s->n - s->round_begin;
 
     if (n > 0 && s->n_rounds < TOOL_BENCH_ROUNDS) {
+        uint64_t *middle = begin + n / 2;
+
         qsort(begin, n, sizeof(*begin), by_value);
-        s->round_median[s->n_rounds++] = (double)begin[n / 2];
+        s->round_median[s->n_rounds++] = (double)*middle;
     }
     s->round_begin = s->n;
 }

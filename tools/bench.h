@@ -42,8 +42,8 @@ bool tool_samples_ratio(const struct tool_samples *a, const struct tool_samples 
                         double quartiles[3]);
 
 /*
- * The physical limit: a process that sends back what it gets, over a socket pair, with one
- * system call for each direction and nothing else.
+ * The physical limit: a process that sends back what it gets, over a socket pair, with
+ * one system call for each direction and nothing else.
  */
 struct tool_echo {
     int fd;

@@ -30,7 +30,8 @@ static const struct tool_option options[] = {
     { 's', "sizes", "LIST", "sizes of accesses [4,64,256]" },
     { 'p', "pipeline", "DEPTH", "reads on their way at a time [64]" },
     { 'w', "write", NULL, "write, too: what was read before is written back" },
-    { 'i', "irq", "INDEX", "measure interrupts of this index, which are then switched off" },
+    { 'i', "irq", "INDEX",
+      "measure interrupts of this index, which are then switched off" },
     { 'm', "migration", NULL, "measure the data of migration: the device stands still" },
     { 0, NULL, NULL, NULL },
 };
@@ -203,12 +204,12 @@ static int run_irq(struct bench *b, struct vfuc_client *dev, const struct kind *
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    tool_json_add(object, key, value);
 }
 
 static void add_ns(struct json_object *object, const char *key, uint64_t ns)
 {
-    add(object, key, json_object_new_uint64(ns));
+    add(object, key, tool_json_number(ns));
 }
 
 static void ratio_text(char *buf, size_t len, const double *q)
@@ -218,11 +219,11 @@ static void ratio_text(char *buf, size_t len, const double *q)
 
 static struct json_object *ratio_json(const double *q)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
-    add(object, "lower_quartile", json_object_new_double(q[0]));
-    add(object, "median", json_object_new_double(q[1]));
-    add(object, "upper_quartile", json_object_new_double(q[2]));
+    add(object, "lower_quartile", tool_json_double(q[0]));
+    add(object, "median", tool_json_double(q[1]));
+    add(object, "upper_quartile", tool_json_double(q[2]));
     return object;
 }
 
@@ -230,22 +231,22 @@ static void note(struct bench *b, const struct kind *kind, unsigned i,
                  struct tool_samples *all)
 {
     struct tool_samples *s = &all[i];
-    struct json_object *result = json_object_new_object();
+    struct json_object *result = tool_json_object();
     char first[48] = "", echo[48] = "";
     double q[3];
     uint64_t p50;
 
     tool_samples_sort(s);
     p50 = tool_samples_at(s, 0.5);
-    add(result, "operation", json_object_new_string(kind->name));
-    add(result, "bytes", json_object_new_uint64(kind->size));
-    add(result, "subject", json_object_new_string(b->subjects[i].name));
-    add(result, "samples", json_object_new_uint64(s->n));
+    add(result, "operation", tool_json_string(kind->name));
+    add(result, "bytes", tool_json_number(kind->size));
+    add(result, "subject", tool_json_string(b->subjects[i].name));
+    add(result, "samples", tool_json_number(s->n));
     add_ns(result, "p50_ns", p50);
     add_ns(result, "p90_ns", tool_samples_at(s, 0.9));
     add_ns(result, "p99_ns", tool_samples_at(s, 0.99));
     add_ns(result, "max_ns", tool_samples_at(s, 1));
-    if (i > 0 && b->subjects[i].dev != NULL && tool_samples_ratio(s, &all[0], q)) {
+    if (b->subjects[i].dev != NULL && i > 0 && tool_samples_ratio(s, &all[0], q)) {
         ratio_text(first, sizeof(first), q);
         add(result, "to_first", ratio_json(q));
     }
@@ -254,7 +255,7 @@ static void note(struct bench *b, const struct kind *kind, unsigned i,
         ratio_text(echo, sizeof(echo), q);
         add(result, "to_echo", ratio_json(q));
     }
-    json_object_array_add(b->results, result);
+    tool_json_append(b->results, result);
     tool_table_cell(b->table, "%s", kind->name);
     tool_table_cell(b->table, "%zu", kind->size);
     tool_table_cell(b->table, "%s", b->subjects[i].name);
@@ -403,12 +404,12 @@ static int measure_migration(struct bench *b, struct subject *s)
         code = tool_client_fail(b->call, s->dev, err, "%s: RUNNING", s->name);
     if (code != TOOL_OK)
         return code;
-    result = json_object_new_object();
-    add(result, "operation", json_object_new_string("migration read"));
-    add(result, "subject", json_object_new_string(s->name));
-    add(result, "bytes", json_object_new_uint64(bytes));
-    add(result, "seconds", json_object_new_double((double)ns / 1e9));
-    json_object_array_add(b->results, result);
+    result = tool_json_object();
+    add(result, "operation", tool_json_string("migration read"));
+    add(result, "subject", tool_json_string(s->name));
+    add(result, "bytes", tool_json_number(bytes));
+    add(result, "seconds", tool_json_double((double)ns / 1e9));
+    tool_json_append(b->results, result);
     if (!b->call->json)
         printf("%s: migration: %.1f MiB/s (%" PRIu64 " bytes in %.2f ms)\n", s->name,
                ns == 0 ? 0 : (double)bytes / 1048576 / ((double)ns / 1e9), bytes,
@@ -445,7 +446,7 @@ static int get_sizes(struct bench *b)
 
         if (b->n_sizes == MAX_SIZES)
             return tool_misuse(b->call, "more than %u sizes", MAX_SIZES);
-        if (tool_number(word, "size", TOOL_ECHO_MAX - REPLY_OVERHEAD, &size) < 0)
+        if (tool_number(word, "--sizes", TOOL_ECHO_MAX - REPLY_OVERHEAD, &size) < 0)
             return TOOL_USAGE;
         if (size == 0)
             return tool_misuse(b->call, "an access of 0 bytes");
@@ -457,12 +458,12 @@ static int get_sizes(struct bench *b)
 static int get_options(struct bench *b)
 {
     uint64_t count = DEFAULT_COUNT, depth = DEFAULT_DEPTH;
-    int code = get_number(b->call, 'n', "count", 1, 100000000, &count);
+    int code = get_number(b->call, 'n', "--count", 1, 100000000, &count);
 
     if (code == TOOL_OK)
-        code = get_number(b->call, 'p', "pipeline", 1, MAX_DEPTH, &depth);
+        code = get_number(b->call, 'p', "--pipeline", 1, MAX_DEPTH, &depth);
     if (code == TOOL_OK)
-        code = get_number(b->call, 'o', "offset", 0, UINT64_MAX, &b->offset);
+        code = get_number(b->call, 'o', "--offset", 0, UINT64_MAX, &b->offset);
     if (code == TOOL_OK && tool_given(b->call, 'r')
         && tool_region(tool_value(b->call, 'r'), &b->region) < 0)
         code = TOOL_USAGE;
@@ -582,7 +583,7 @@ static int run(struct tool_call *call)
     if (code != TOOL_OK)
         return code;
     tool_stop_fd();
-    b.results = json_object_new_array();
+    b.results = tool_json_array();
     b.table = tool_table_new("operation|>bytes|of|>p50|>p90|>p99|>max|>per second"
                              "|to the bare socket|to the first");
     code = get_memory(&b);
@@ -600,10 +601,11 @@ const struct tool_command tool_cmd_bench = {
     .name = "bench",
     .usage = "SOCKET",
     .summary = "measure a server: accesses, DMA windows, interrupts, migration",
-    .about = "Reads (single and pipelined) and DMA windows are harmless to most devices;\n"
-             "writes, interrupts and migration are measured when asked for. The bare\n"
-             "socket is a process that sends back as many bytes as a server would, and\n"
-             "does nothing else: no server can be faster.",
+    .about =
+        "Reads (single and pipelined) and DMA windows are harmless to most devices;\n"
+        "writes, interrupts and migration are measured when asked for. The bare\n"
+        "socket is a process that sends back as many bytes as a server would, and\n"
+        "does nothing else: no server can be faster.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -3,6 +3,7 @@
  * vfu decode: a recording as text, JSON, scenario, or a smaller recording.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -20,6 +21,7 @@ struct decoder {
     uint16_t command;
     struct vu_buffer out;   /* with --pcapng */
     uint64_t start_ns;      /* 0: not known yet */
+    bool found;             /* a record of the session */
 };
 
 /* A command by its name, whatever the case, or by its number. */
@@ -28,11 +30,11 @@ static int parse_command(const struct tool_call *call, const char *text,
 {
     uint64_t number;
 
-    for (uint16_t i = 1; i < VU_COMMAND_MAX; i++) {
-        const struct vu_command_info *info = vu_command_info(i);
+    for (unsigned i = 1; i < VU_COMMAND_MAX; i++) {
+        const struct vu_command_info *info = vu_command_info((uint16_t)i);
 
         if (info != NULL && strcasecmp(info->name, text) == 0) {
-            *command = i;
+            *command = (uint16_t)i;
             return TOOL_OK;
         }
     }
@@ -103,6 +105,7 @@ static int on_record(struct decoder *d, const struct tool_record *record)
 {
     if (d->start_ns == 0)
         d->start_ns = record->time_ns;
+    d->found |= d->session == 0 || record->session == d->session;
     if (!is_wanted(d, record))
         return TOOL_OK;
     return tool_given(d->call, 'p') ? write_record(d, record) : show_record(d, record);
@@ -124,6 +127,9 @@ static int decode_all(struct decoder *d, const struct tool_recfile *file)
         code = TOOL_FAILED;
     if (code == TOOL_OK && more < 0)
         code = tool_fail(d->call, TOOL_FAILED, "%s: %s", d->call->argv[0], rec.why);
+    if (code == TOOL_OK && d->session != 0 && !d->found)
+        code = tool_fail(d->call, TOOL_FAILED, "%s: there is no session %" PRIu32,
+                         d->call->argv[0], d->session);
     /* A recording without records still has a beginning. */
     if (code == TOOL_OK && d->out.len != 0 &&
         tool_write_all(STDOUT_FILENO, d->out.data, d->out.len) != 0)
@@ -153,8 +159,8 @@ static int decode_to_lua(struct decoder *d, const struct tool_recfile *file)
 
     if (err == 0 && !tool_output_lost())
         return TOOL_OK;
-    if (err == 0)
-        return TOOL_FAILED;
+    if (err == 0 || ferror(stdout))
+        return TOOL_FAILED;     /* which the frame explains */
     return tool_fail(d->call, TOOL_FAILED, "%s: %s", d->call->argv[0],
                      *why != '\0' ? why : strerror(-err));
 }

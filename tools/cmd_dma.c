@@ -56,26 +56,12 @@ enum { PAGE_CHANGED = 1, PAGE_LOGGED = 2 };
 
 static struct json_object *number(uint64_t value)
 {
-    return json_object_new_uint64(value);
+    return tool_json_number(value);
 }
 
 static void print_line(const struct dma *d, struct json_object *line)
 {
     (void)tool_print_json_line(d->call, line);  /* the loop notices */
-}
-
-static struct json_object *hex_string(const uint8_t *data, size_t len)
-{
-    struct json_object *string = NULL;
-    char *text = malloc(2 * len + 1);
-
-    if (text == NULL)
-        return NULL;
-    for (size_t i = 0; i < len; i++)
-        snprintf(text + 2 * i, 3, "%02x", data[i]);
-    string = json_object_new_string_len(text, (int)(2 * len));
-    free(text);
-    return string;
 }
 
 static size_t shown(const struct dma *d, size_t len)
@@ -93,10 +79,10 @@ static void print_event(const struct dma *d, const char *event, const char *verb
 
     if (d->call->json) {
         line = tool_until_event(&d->until, event);
-        json_object_object_add(line, "address", number(address));
-        json_object_object_add(line, "size", number(len));
+        tool_json_add(line, "address", number(address));
+        tool_json_add(line, "size", number(len));
         if (data != NULL)
-            json_object_object_add(line, "data", hex_string(data, shown(d, len)));
+            tool_json_add(line, "data", tool_json_hex(data, shown(d, len)));
         print_line(d, line);
         return;
     }
@@ -120,15 +106,15 @@ static void print_mapped(const struct dma *d)
 
     if (d->call->json) {
         line = tool_until_event(&d->until, "mapped");
-        json_object_object_add(line, "address", number(d->address));
-        json_object_object_add(line, "size", number(d->size));
-        json_object_object_add(line, "read",
-                               json_object_new_boolean(d->flags & VFUC_DMA_READ));
-        json_object_object_add(line, "write",
-                               json_object_new_boolean((d->flags & VFUC_DMA_WRITE) != 0));
-        json_object_object_add(line, "fd", json_object_new_boolean(d->fd != -1));
+        tool_json_add(line, "address", number(d->address));
+        tool_json_add(line, "size", number(d->size));
+        tool_json_add(line, "read",
+                      tool_json_boolean(d->flags & VFUC_DMA_READ));
+        tool_json_add(line, "write",
+                      tool_json_boolean((d->flags & VFUC_DMA_WRITE) != 0));
+        tool_json_add(line, "fd", tool_json_boolean(d->fd != -1));
         if (d->log_page != 0)
-            json_object_object_add(line, "log_page_size", number(d->log_page));
+            tool_json_add(line, "log_page_size", number(d->log_page));
         print_line(d, line);
         return;
     }
@@ -146,11 +132,11 @@ static void print_mapped(const struct dma *d)
 static void add_traffic(struct json_object *line, const char *key,
                         const struct traffic *traffic)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
-    json_object_object_add(object, "messages", number(traffic->messages));
-    json_object_object_add(object, "bytes", number(traffic->bytes));
-    json_object_object_add(line, key, object);
+    tool_json_add(object, "messages", number(traffic->messages));
+    tool_json_add(object, "bytes", number(traffic->bytes));
+    tool_json_add(line, key, object);
 }
 
 /* Pages with all of `set` and none of `clear`. */
@@ -167,15 +153,15 @@ static void print_summary_json(const struct dma *d)
 {
     struct json_object *line = tool_until_event(&d->until, "summary");
 
-    json_object_object_add(line, "changed_bytes", number(d->changed_bytes));
-    json_object_object_add(line, "changes", number(d->fd != -1 ? d->until.count : 0));
+    tool_json_add(line, "changed_bytes", number(d->changed_bytes));
+    tool_json_add(line, "changes", number(d->fd != -1 ? d->until.count : 0));
     add_traffic(line, "reads", &d->reads);
     add_traffic(line, "writes", &d->writes);
     if (d->log_page != 0) {
-        json_object_object_add(line, "pages_logged",
-                               number(count_pages(d, PAGE_LOGGED, 0)));
-        json_object_object_add(line, "pages_not_logged",
-                               number(count_pages(d, PAGE_CHANGED, PAGE_LOGGED)));
+        tool_json_add(line, "pages_logged",
+                      number(count_pages(d, PAGE_LOGGED, 0)));
+        tool_json_add(line, "pages_not_logged",
+                      number(count_pages(d, PAGE_CHANGED, PAGE_LOGGED)));
     }
     print_line(d, line);
 }
@@ -641,6 +627,8 @@ static int run_all(struct dma *d)
         status = open_save(d);
     if (status == 0)
         status = tool_connect(d->call, d->call->argv[0], NULL, &d->dev);
+    if (status == 0)
+        status = tool_pokes_fit(d->call, d->dev);
     if (status == 0)
         status = map(d);
     return status == 0 ? provoke_and_watch(d) : status;

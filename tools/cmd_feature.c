@@ -26,17 +26,17 @@ struct feature {
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    tool_json_add(object, key, value);
 }
 
 /* ---------------------------------------------------------------- the list -- */
 
 static int list_json(const struct tool_call *call, const uint32_t *have)
 {
-    struct json_object *array = json_object_new_array();
+    struct json_object *array = tool_json_array();
 
     for (size_t i = 0; i < TOOL_N_FEATURES; i++)
-        json_object_array_add(array, tool_feature_json(&tool_features[i], have[i]));
+        tool_json_append(array, tool_feature_json(&tool_features[i], have[i]));
     return tool_print_json(call, array);
 }
 
@@ -82,21 +82,6 @@ static void words(const struct feature *f, char *buf, size_t len)
                  vfuc_migration_state_name((enum vfuc_mig_state)tool_get_le(f->data, 4)));
 }
 
-static struct json_object *hex_json(const uint8_t *data, size_t len)
-{
-    char *text = malloc(2 * len + 1);
-    struct json_object *string;
-
-    if (text == NULL)
-        return NULL;
-    text[0] = '\0';
-    for (size_t i = 0; i < len; i++)
-        snprintf(text + 2 * i, 3, "%02x", data[i]);
-    string = json_object_new_string(text);
-    free(text);
-    return string;
-}
-
 static int show_data(const struct feature *f)
 {
     struct json_object *object;
@@ -109,12 +94,12 @@ static int show_data(const struct feature *f)
         tool_hexdump(f->data, f->len, 0);
         return 0;
     }
-    object = json_object_new_object();
-    add(object, "index", json_object_new_uint64(f->index));
-    add(object, "name", json_object_new_string(f->name));
-    add(object, "data", hex_json(f->data, f->len));
+    object = tool_json_object();
+    add(object, "index", tool_json_number(f->index));
+    add(object, "name", tool_json_string(f->name));
+    add(object, "data", tool_json_hex(f->data, f->len));
     if (text[0] != '\0')
-        add(object, "meaning", json_object_new_string(text));
+        add(object, "meaning", tool_json_string(text));
     return tool_print_json(f->call, object);
 }
 
@@ -207,6 +192,8 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+#define HEX_DIGITS "0123456789abcdefABCDEF"
+
 /* "0123ab": two digits a byte. */
 static int take_hex(struct feature *f, const char *text)
 {
@@ -249,7 +236,13 @@ static int read_arguments(struct feature *f, const struct method **method)
         return 0;
     if (!(*method)->data)
         return tool_misuse(call, "%s takes no data", call->argv[2]);
-    return take_state(f, call->argv[3]) ? 0 : take_hex(f, call->argv[3]);
+    if (take_state(f, call->argv[3]))
+        return 0;
+    if (f->index == VFUC_FEATURE_MIG_DEVICE_STATE &&
+        strspn(call->argv[3], HEX_DIGITS) != strlen(call->argv[3]))
+        return tool_misuse(call, "'%s' is no state of migration (as STOP_COPY), and no "
+                           "HEXDATA", call->argv[3]);
+    return take_hex(f, call->argv[3]);
 }
 
 static int perform(struct feature *f)

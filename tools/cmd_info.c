@@ -33,17 +33,17 @@ struct info {
 
 static struct json_object *number(uint64_t value)
 {
-    return json_object_new_uint64(value);
+    return tool_json_number(value);
 }
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    tool_json_add(object, key, value);
 }
 
 static void add_flag(struct json_object *object, const char *key, bool value)
 {
-    add(object, key, json_object_new_boolean(value));
+    add(object, key, tool_json_boolean(value));
 }
 
 /* ----------------------------------------------------------------- device -- */
@@ -88,7 +88,7 @@ static void show_device(const struct info *info)
 
 static struct json_object *device_json(const struct info *info)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
     add_flag(object, "pci", (info->device->flags & VFUC_DEVICE_PCI) != 0);
     add_flag(object, "reset", (info->device->flags & VFUC_DEVICE_RESET) != 0);
@@ -147,7 +147,7 @@ static void show_protocol(const struct info *info)
 static struct json_object *protocol_json(const struct info *info)
 {
     const struct vfuc_limits *l = vfuc_negotiated(info->dev);
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
     add(object, "version_major", number(l->version_major));
     add(object, "version_minor", number(l->version_minor));
@@ -261,27 +261,27 @@ static int show_regions(struct info *info)
 
 static struct json_object *areas_json(const struct vfuc_region *r)
 {
-    struct json_object *areas = json_object_new_array();
+    struct json_object *areas = tool_json_array();
 
     for (uint32_t i = 0; i < r->num_areas; i++) {
-        struct json_object *area = json_object_new_object();
+        struct json_object *area = tool_json_object();
 
         add(area, "offset", number(r->areas[i].offset));
         add(area, "size", number(r->areas[i].size));
         add_flag(area, "fd", r->areas[i].fd != -1);
-        json_object_array_add(areas, area);
+        tool_json_append(areas, area);
     }
     return areas;
 }
 
 static struct json_object *region_json(const struct vfuc_region *r)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     char name[NAME_LEN];
 
     add(object, "index", number(r->index));
     add(object, "name",
-        json_object_new_string(tool_region_name(r->index, name, sizeof(name))));
+        tool_json_string(tool_region_name(r->index, name, sizeof(name))));
     add(object, "size", number(r->size));
     add_flag(object, "read", (r->flags & VFUC_REGION_READ) != 0);
     add_flag(object, "write", (r->flags & VFUC_REGION_WRITE) != 0);
@@ -299,11 +299,11 @@ static struct json_object *region_json(const struct vfuc_region *r)
 static struct json_object *refused_json(struct info *info, uint32_t index,
                                         const char *name)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
     add(object, "index", number(index));
-    add(object, "name", json_object_new_string(name));
-    add(object, "error", json_object_new_string(vfuc_last_error(info->dev)));
+    add(object, "name", tool_json_string(name));
+    add(object, "error", tool_json_string(vfuc_last_error(info->dev)));
     return object;
 }
 
@@ -317,8 +317,8 @@ static int regions_json(struct info *info, struct json_object *array)
         if (got < 0)
             return -got;
         tool_region_name(i, name, sizeof(name));
-        json_object_array_add(array,
-                              got == 0 ? region_json(r) : refused_json(info, i, name));
+        tool_json_append(array,
+                         got == 0 ? region_json(r) : refused_json(info, i, name));
     }
     return 0;
 }
@@ -395,12 +395,12 @@ static int show_irqs(struct info *info)
 
 static struct json_object *irq_json(const struct vfuc_irq *irq)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     char name[NAME_LEN];
 
     add(object, "index", number(irq->index));
     add(object, "name",
-        json_object_new_string(tool_irq_name(irq->index, name, sizeof(name))));
+        tool_json_string(tool_irq_name(irq->index, name, sizeof(name))));
     add(object, "vectors", number(irq->num_vectors));
     for (size_t i = 0; i < N_IRQ_FLAGS; i++)
         add_flag(object, irq_flags[i].name, (irq->flags & irq_flags[i].flag) != 0);
@@ -417,8 +417,8 @@ static int irqs_json(struct info *info, struct json_object *array)
         if (got < 0)
             return -got;
         tool_irq_name(i, name, sizeof(name));
-        json_object_array_add(array,
-                              got == 0 ? irq_json(irq) : refused_json(info, i, name));
+        tool_json_append(array,
+                         got == 0 ? irq_json(irq) : refused_json(info, i, name));
     }
     return 0;
 }
@@ -486,27 +486,27 @@ static int show_features(struct info *info)
 
 static struct json_object *migration_json(const struct info *info)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     uint64_t flags = info->migration_flags;
 
     add_flag(object, "stop_copy", (flags & VFUC_MIGRATION_STOP_COPY) != 0);
     add_flag(object, "p2p", (flags & VFUC_MIGRATION_P2P) != 0);
     add_flag(object, "pre_copy", (flags & VFUC_MIGRATION_PRE_COPY) != 0);
     if (info->state[0] != '\0')
-        add(object, "state", json_object_new_string(info->state));
+        add(object, "state", tool_json_string(info->state));
     return object;
 }
 
 static int features_json(struct info *info, struct json_object *root)
 {
-    struct json_object *array = json_object_new_array();
+    struct json_object *array = tool_json_array();
     int status;
 
     add(root, "features", array);
     status = ask_features(info);
     for (size_t i = 0; status == 0 && i < TOOL_N_FEATURES; i++)
-        json_object_array_add(array,
-                              tool_feature_json(&tool_features[i], info->features[i]));
+        tool_json_append(array,
+                         tool_feature_json(&tool_features[i], info->features[i]));
     if (status == 0 && info->features[0] != 0)
         add(root, "migration", migration_json(info));
     return status;
@@ -528,12 +528,12 @@ static int show_text(struct info *info)
 
 static int show_json(struct info *info)
 {
-    struct json_object *root = json_object_new_object();
-    struct json_object *regions = json_object_new_array();
-    struct json_object *irqs = json_object_new_array();
+    struct json_object *root = tool_json_object();
+    struct json_object *regions = tool_json_array();
+    struct json_object *irqs = tool_json_array();
     int status;
 
-    add(root, "socket", json_object_new_string(info->call->argv[0]));
+    add(root, "socket", tool_json_string(info->call->argv[0]));
     add(root, "protocol", protocol_json(info));
     add(root, "device", device_json(info));
     add(root, "regions", regions);

@@ -48,10 +48,10 @@ static void print_assigned(const struct irq *q)
 
     if (q->call->json) {
         line = tool_until_event(&q->until, "assigned");
-        json_object_object_add(line, "irq", json_object_new_string(q->name));
-        json_object_object_add(line, "index", json_object_new_uint64(q->info->index));
-        json_object_object_add(line, "first", json_object_new_uint64(q->first));
-        json_object_object_add(line, "count", json_object_new_uint64(q->count));
+        tool_json_add(line, "irq", tool_json_string(q->name));
+        tool_json_add(line, "index", tool_json_number(q->info->index));
+        tool_json_add(line, "first", tool_json_number(q->first));
+        tool_json_add(line, "count", tool_json_number(q->count));
         (void)tool_print_json_line(q->call, line);
         return;
     }
@@ -70,11 +70,11 @@ static void print_interrupt(const struct irq *q, uint32_t vector, uint64_t n)
         return;
     if (q->call->json) {
         line = tool_until_event(&q->until, "interrupt");
-        json_object_object_add(line, "irq", json_object_new_string(q->name));
-        json_object_object_add(line, "index", json_object_new_uint64(q->info->index));
-        json_object_object_add(line, "vector", json_object_new_uint64(vector));
-        json_object_object_add(line, "count", json_object_new_uint64(n));
-        json_object_object_add(line, "total", json_object_new_uint64(total));
+        tool_json_add(line, "irq", tool_json_string(q->name));
+        tool_json_add(line, "index", tool_json_number(q->info->index));
+        tool_json_add(line, "vector", tool_json_number(vector));
+        tool_json_add(line, "count", tool_json_number(n));
+        tool_json_add(line, "total", tool_json_number(total));
         (void)tool_print_json_line(q->call, line);
         return;
     }
@@ -91,14 +91,14 @@ static double rate(uint64_t n, double seconds)
 /* One vector's part of a line of rates, or of the summary. */
 static struct json_object *vector_json(uint32_t vector, uint64_t n, double seconds)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     char text[48];
 
     snprintf(text, sizeof(text), "%.3f", rate(n, seconds));
-    json_object_object_add(object, "vector", json_object_new_uint64(vector));
-    json_object_object_add(object, "count", json_object_new_uint64(n));
-    json_object_object_add(object, "per_second",
-                           json_object_new_double_s(rate(n, seconds), text));
+    tool_json_add(object, "vector", tool_json_number(vector));
+    tool_json_add(object, "count", tool_json_number(n));
+    tool_json_add(object, "per_second",
+                  tool_json_double_as(rate(n, seconds), text));
     return object;
 }
 
@@ -110,8 +110,8 @@ static void print_rates(struct irq *q)
 
     if (q->call->json) {
         line = tool_until_event(&q->until, "rates");
-        array = json_object_new_array();
-        json_object_object_add(line, "vectors", array);
+        array = tool_json_array();
+        tool_json_add(line, "vectors", array);
     }
     for (uint32_t i = 0; i < q->count; i++) {
         struct vector *v = &q->vectors[i];
@@ -121,7 +121,7 @@ static void print_rates(struct irq *q)
         if (n == 0)
             continue;
         if (line != NULL)
-            json_object_array_add(array, vector_json(q->first + i, n, seconds));
+            tool_json_append(array, vector_json(q->first + i, n, seconds));
         else if (!any)
             printf("%12.6f s  rates:", tool_until_seconds(&q->until));
         if (line == NULL)
@@ -144,12 +144,12 @@ static void print_summary(const struct irq *q)
 
     if (q->call->json) {
         line = tool_until_event(&q->until, "summary");
-        array = json_object_new_array();
-        json_object_object_add(line, "count", json_object_new_uint64(total));
-        json_object_object_add(line, "vectors", array);
+        array = tool_json_array();
+        tool_json_add(line, "count", tool_json_number(total));
+        tool_json_add(line, "vectors", array);
         for (uint32_t i = 0; i < q->count; i++)
-            json_object_array_add(array, vector_json(q->first + i, q->vectors[i].total,
-                                                     seconds));
+            tool_json_append(array, vector_json(q->first + i, q->vectors[i].total,
+                                                seconds));
         (void)tool_print_json_line(q->call, line);
         return;
     }
@@ -369,6 +369,8 @@ static int watch(struct irq *q)
 
     if (status == 0)
         status = find_vectors(q);
+    if (status == 0)
+        status = tool_pokes_fit(q->call, q->dev);
     if (status == 0)
         status = assign(q);
     if (status == 0)

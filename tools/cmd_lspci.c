@@ -112,16 +112,6 @@ static int print_dump(const struct lspci *l)
     return TOOL_OK;
 }
 
-/* All bytes as one string of hexadecimal digits. */
-static struct json_object *hex_string(const struct tool_pci_space *space)
-{
-    char text[2 * TOOL_PCI_SPACE_MAX + 1] = "";
-
-    for (size_t i = 0; i < space->len; i++)
-        snprintf(text + 2 * i, 3, "%02x", space->bytes[i]);
-    return json_object_new_string(text);
-}
-
 static int print_report(const struct lspci *l, struct tool_pci_report *report)
 {
     struct json_object *json = report->json;
@@ -131,7 +121,7 @@ static int print_report(const struct lspci *l, struct tool_pci_report *report)
         return TOOL_OK;
     }
     if (tool_given(l->call, 'x'))
-        json_object_object_add(json, "bytes", hex_string(&l->space));
+        tool_json_add(json, "bytes", tool_json_hex(l->space.bytes, l->space.len));
     report->json = NULL;
     return tool_print_json(l->call, json);
 }
@@ -212,7 +202,7 @@ const struct tool_command tool_cmd_lspci = {
     .about =
         "Header, base address registers with the sizes of their regions, capabilities.\n"
         "What is wrong with the chains of capabilities is said, and makes the exit\n"
-        "code 1.",
+        "status 1.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -36,13 +36,13 @@ static int get_options(struct tool_move *m)
     uint64_t n = DEFAULT_ROUNDS;
     int ms = DEFAULT_DOWNTIME_MS;
 
-    if (rounds != NULL && tool_number(rounds, "rounds", UINT32_MAX, &n) < 0)
+    if (rounds != NULL && tool_number(rounds, "--rounds", UINT32_MAX, &n) < 0)
         return TOOL_USAGE;
-    if (downtime != NULL && tool_seconds(downtime, "downtime", &ms) < 0)
+    if (downtime != NULL && tool_seconds(downtime, "--downtime", &ms) < 0)
         return TOOL_USAGE;
     m->max_rounds = (unsigned)n;
     m->budget_ns = ms < 0 ? INT64_MAX : ms * INT64_C(1000000);
-    m->rounds = json_object_new_array();
+    m->rounds = tool_json_array();
     tool_stop_fd();
     return TOOL_OK;
 }
@@ -102,8 +102,9 @@ static void reset_destination(struct tool_move *m)
     if (vfuc_reset(m->to) == 0)
         tool_fail(m->call, TOOL_FAILED, "the destination was reset");
     else
-        tool_fail(m->call, TOOL_FAILED, "the destination cannot be reset (%s) and is left "
-                  "in %s", vfuc_last_error(m->to), vfuc_migration_state_name(state));
+        tool_fail(m->call, TOOL_FAILED,
+                  "the destination cannot be reset (%s) and is left in %s",
+                  vfuc_last_error(m->to), vfuc_migration_state_name(state));
 }
 
 /* ----------------------------------------------------------------- report -- */
@@ -115,29 +116,29 @@ static double seconds(int64_t from, int64_t to)
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    tool_json_add(object, key, value);
 }
 
 static int report_json(struct tool_move *m, const char *what)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     char crc[16];
 
     snprintf(crc, sizeof(crc), "%08" PRIx32, m->crc);
-    add(object, "done", json_object_new_string(what));
-    add(object, "bytes", json_object_new_uint64(m->total));
-    add(object, "crc32", json_object_new_string(crc));
+    add(object, "done", tool_json_string(what));
+    add(object, "bytes", tool_json_number(m->total));
+    add(object, "crc32", tool_json_string(crc));
     if (m->from != NULL) {
         add(object, "rounds", json_object_get(m->rounds));
-        add(object, "converged", json_object_new_boolean(m->converged));
+        add(object, "converged", tool_json_boolean(m->converged));
         add(object, "downtime_seconds",
-            json_object_new_double(seconds(m->stopped_ns, m->done_ns)));
+            tool_json_double(seconds(m->stopped_ns, m->done_ns)));
         add(object, "downtime_allowed_seconds",
-            json_object_new_double((double)m->budget_ns / 1e9));
+            tool_json_double((double)m->budget_ns / 1e9));
     }
-    add(object, "seconds", json_object_new_double(seconds(m->began_ns, m->done_ns)));
-    add(object, "checked", json_object_new_boolean(tool_given(m->call, 'c')
-                                                   && m->from != NULL && m->to != NULL));
+    add(object, "seconds", tool_json_double(seconds(m->began_ns, m->done_ns)));
+    add(object, "checked", tool_json_boolean(tool_given(m->call, 'c')
+                                             && m->from != NULL && m->to != NULL));
     return tool_print_json(m->call, object);
 }
 
@@ -440,10 +441,18 @@ static int move(struct tool_call *call, const char *source, const char *destinat
 
 /* --------------------------------------------------------------- command -- */
 
+static bool is_verb(const char *word)
+{
+    return strcmp(word, "save") == 0 || strcmp(word, "restore") == 0;
+}
+
 static int run(struct tool_call *call)
 {
     char **arg = call->argv;
 
+    if (call->argc == 2 && is_verb(arg[0]))
+        return tool_misuse(call, "something is missing: %s SOCKET FILE (a socket of that "
+                           "name is ./%s)", arg[0], arg[0]);
     if (call->argc == 2)
         return strcmp(arg[0], arg[1]) != 0 ? move(call, arg[0], arg[1])
              : tool_misuse(call, "source and destination are the same socket");
@@ -458,10 +467,11 @@ const struct tool_command tool_cmd_migrate = {
     .name = "migrate",
     .usage = "save SOCKET FILE\nrestore SOCKET FILE\nSOURCE DESTINATION",
     .summary = "move the state of a device to a file, from a file, or to another server",
-    .about = "A device that can is copied while it runs (pre-copy), in rounds, until what\n"
-             "is left promises to fit into the time that it may stand still; then it is\n"
-             "stopped and the rest is copied. FILE - is standard output or input. When\n"
-             "anything fails the source runs on, and the destination is reset.",
+    .about =
+        "A device that can is copied while it runs (pre-copy), in rounds, until what\n"
+        "is left promises to fit into the time that it may stand still; then it is\n"
+        "stopped and the rest is copied. FILE - is standard output or input. When\n"
+        "anything fails the source runs on, and the destination is reset.",
     .options = options,
     .min_args = 2,
     .max_args = 3,

@@ -46,47 +46,33 @@ static void show_values(const struct reading *r, const uint8_t *bytes)
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
-}
-
-static struct json_object *hex_json(const uint8_t *bytes, size_t len)
-{
-    char *text = malloc(2 * len + 1);
-    struct json_object *string;
-
-    if (text == NULL)
-        return NULL;
-    for (size_t i = 0; i < len; i++)
-        sprintf(text + 2 * i, "%02x", bytes[i]);
-    string = json_object_new_string_len(text, (int)(2 * len));
-    free(text);
-    return string;
+    tool_json_add(object, key, value);
 }
 
 static struct json_object *values_json(const uint8_t *bytes, size_t len, unsigned width)
 {
-    struct json_object *values = json_object_new_array();
+    struct json_object *values = tool_json_array();
 
     for (size_t at = 0; at < len; at += width)
-        json_object_array_add(values,
-                              json_object_new_uint64(tool_get_le(bytes + at, width)));
+        tool_json_append(values,
+                         tool_json_number(tool_get_le(bytes + at, width)));
     return values;
 }
 
 static int show_json(const struct reading *r, const uint8_t *bytes)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     unsigned width = r->access.width;
 
-    add(object, "region", json_object_new_string(r->access.name));
-    add(object, "index", json_object_new_uint64(r->access.index));
-    add(object, "offset", json_object_new_uint64(r->offset));
-    add(object, "length", json_object_new_uint64(r->length));
+    add(object, "region", tool_json_string(r->access.name));
+    add(object, "index", tool_json_number(r->access.index));
+    add(object, "offset", tool_json_number(r->offset));
+    add(object, "length", tool_json_number(r->length));
     if (width != 0) {
-        add(object, "width", json_object_new_uint64(width));
+        add(object, "width", tool_json_number(width));
         add(object, "values", values_json(bytes, r->length, width));
     } else {
-        add(object, "data", hex_json(bytes, r->length));
+        add(object, "data", tool_json_hex(bytes, r->length));
     }
     return tool_print_json(r->access.call, object);
 }
@@ -140,6 +126,12 @@ static int open_output(const struct tool_call *call, const char *path, int *fd)
     return *fd != -1 ? 0 : tool_fail(call, TOOL_FAILED, "%s: %s", path, strerror(errno));
 }
 
+/* For sentences. */
+static const char *output_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard output" : path;
+}
+
 /* The file is touched only when the first bytes are there. */
 static int save_pieces(struct reading *r, const char *path, uint8_t *piece, int *fd)
 {
@@ -154,7 +146,7 @@ static int save_pieces(struct reading *r, const char *path, uint8_t *piece, int 
         if (status == 0 && *fd == -1)
             status = open_output(call, path, fd);
         if (status == 0)
-            status = write_all(call, *fd, path, piece, n);
+            status = write_all(call, *fd, output_name(path), piece, n);
         tool_progress(call, "%s: %3.0f%% of %" PRIu64 " bytes", r->access.name,
                       100.0 * (double)(at + n) / (double)r->length, r->length);
     }

@@ -61,6 +61,20 @@ static int socket_address(const struct tool_call *call, const char *path,
     return TOOL_OK;
 }
 
+static int check_output(const struct tool_call *call, int i)
+{
+    const char *name = call->argv[i];
+
+    if (!ends_with(name, ".pcapng") && !ends_with(name, ".lua"))
+        return tool_misuse(call, "%s: the name of an output ends in .pcapng (a "
+                           "recording) or .lua (a scenario)", name);
+    for (int k = 2; k < i; k++) {
+        if (strcmp(name, call->argv[k]) == 0)
+            return tool_misuse(call, "%s is there twice", name);
+    }
+    return TOOL_OK;
+}
+
 static int parse(struct recorder *rec)
 {
     const struct tool_call *call = rec->call;
@@ -69,11 +83,10 @@ static int parse(struct recorder *rec)
 
     if (code == TOOL_OK)
         code = socket_address(call, call->argv[1], &rec->target);
-    for (int i = 2; i < call->argc && code == TOOL_OK; i++) {
-        if (!ends_with(call->argv[i], ".pcapng") && !ends_with(call->argv[i], ".lua"))
-            code = tool_misuse(call, "%s: the name of an output ends in .pcapng (a "
-                               "recording) or .lua (a scenario)", call->argv[i]);
-    }
+    if (code == TOOL_OK && strcmp(call->argv[0], call->argv[1]) == 0)
+        code = tool_misuse(call, "LISTEN and TARGET are the same socket");
+    for (int i = 2; i < call->argc && code == TOOL_OK; i++)
+        code = check_output(call, i);
     if (code != TOOL_OK)
         return code;
     if (tool_given(call, 'm') &&
@@ -319,7 +332,7 @@ static int wait_for(struct recorder *rec, int fd, int ms)
     return n > 0;
 }
 
-/* A connected descriptor, or negative errno. A server with a full queue is asked again. */
+/* A connected descriptor, or negative errno. One with a full queue is asked again. */
 static int connect_target(struct recorder *rec)
 {
     const struct sockaddr *address = (const struct sockaddr *)&rec->target;
@@ -351,7 +364,9 @@ static int serve(struct recorder *rec, int client_fd)
         if (server_fd == -EINTR)
             return TOOL_OK;
         tool_fail(rec->call, TOOL_LOST, "cannot connect to %s: %s", rec->target.sun_path,
-                  strerror(-server_fd));
+                  server_fd == -EAGAIN ? "it took no connection in time (it may be busy "
+                                         "with another client)"
+                                       : strerror(-server_fd));
         return rec->once ? TOOL_LOST : TOOL_OK;
     }
     err = tool_relay_session(&rec->relay, ++rec->sessions, client_fd, server_fd);

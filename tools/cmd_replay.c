@@ -118,7 +118,7 @@ static void add_line(struct context *c, struct json_object *o, const char *name,
                      const char *text)
 {
     if (o != NULL)
-        json_object_object_add(o, name, json_object_new_string(text));
+        tool_json_add(o, name, tool_json_string(text));
     else
         printf("  %-9s %s%s%s\n", name,
                strcmp(name, "got") == 0 ? tool_color(c->call, TOOL_RED) : "", text,
@@ -128,12 +128,12 @@ static void add_line(struct context *c, struct json_object *o, const char *name,
 static void on_difference(void *ctx, const struct tool_difference *d)
 {
     struct context *c = ctx;
-    struct json_object *o = c->call->json ? json_object_new_object() : NULL;
+    struct json_object *o = c->call->json ? tool_json_object() : NULL;
     char line[TOOL_SHOW_MAX];
 
     if (o != NULL) {
         if (d->number != 0)
-            json_object_object_add(o, "record", json_object_new_uint64(d->number));
+            tool_json_add(o, "record", tool_json_number(d->number));
         add_line(c, o, "why", d->why);
     } else if (d->number != 0) {
         printf("record %zu differs: %s\n", d->number, d->why);
@@ -147,7 +147,7 @@ static void on_difference(void *ctx, const struct tool_difference *d)
     if (d->got != NULL)
         add_line(c, o, "got", got_text(d->got, line));
     if (o != NULL)
-        json_object_array_add(c->differences, o);
+        tool_json_append(c->differences, o);
 }
 
 static int print_summary(struct context *c, const struct tool_replay *replay)
@@ -159,11 +159,11 @@ static int print_summary(struct context *c, const struct tool_replay *replay)
                " differ\n", replay->messages, replay->same, replay->differ);
         return tool_output_lost() ? TOOL_FAILED : TOOL_OK;
     }
-    o = json_object_new_object();
-    json_object_object_add(o, "messages", json_object_new_uint64(replay->messages));
-    json_object_object_add(o, "as_recorded", json_object_new_uint64(replay->same));
-    json_object_object_add(o, "differ", json_object_new_uint64(replay->differ));
-    json_object_object_add(o, "differences", c->differences);
+    o = tool_json_object();
+    tool_json_add(o, "messages", tool_json_number(replay->messages));
+    tool_json_add(o, "as_recorded", tool_json_number(replay->same));
+    tool_json_add(o, "differ", tool_json_number(replay->differ));
+    tool_json_add(o, "differences", c->differences);
     c->differences = NULL;
     return tool_print_json(c->call, o);
 }
@@ -233,7 +233,7 @@ static int run(struct tool_call *call)
         raise_limit();
         replay.stop_fd = tool_stop_fd();
         if (call->json)
-            c.differences = json_object_new_array();
+            c.differences = tool_json_array();
         code = play(&c, &replay);
     }
     json_object_put(c.differences);
@@ -259,7 +259,7 @@ const struct tool_command tool_cmd_replay = {
     .about =
         "Plays the client of RECORDING (- is standard input) against the server at\n"
         "SOCKET: the same messages, with new descriptors of the same kind and size.\n"
-        "Says what is not as recorded; the exit code is 1 then.",
+        "Says what is not as recorded; the exit status is 1 then.",
     .options = options,
     .min_args = 2,
     .max_args = 2,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/access.h"
 #include "tools/poke.h"
@@ -66,18 +67,18 @@ static void print_text(const struct watch *w, const struct watched *r, uint64_t 
 static void print_json(const struct watch *w, const struct watched *r, uint64_t value,
                        struct timespec now)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     double seconds = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     char text[40];
 
     snprintf(text, sizeof(text), "%.3f", seconds);
-    json_object_object_add(object, "time", json_object_new_double_s(seconds, text));
-    json_object_object_add(object, "region", json_object_new_string(w->access.name));
-    json_object_object_add(object, "offset", json_object_new_uint64(r->offset));
-    json_object_object_add(object, "width", json_object_new_uint64(r->width));
-    json_object_object_add(object, "value", json_object_new_uint64(value));
+    tool_json_add(object, "time", tool_json_double_as(seconds, text));
+    tool_json_add(object, "region", tool_json_string(w->access.name));
+    tool_json_add(object, "offset", tool_json_number(r->offset));
+    tool_json_add(object, "width", tool_json_number(r->width));
+    tool_json_add(object, "value", tool_json_number(value));
     if (r->known)
-        json_object_object_add(object, "previous", json_object_new_uint64(r->value));
+        tool_json_add(object, "previous", tool_json_number(r->value));
     (void)tool_print_json_line(w->access.call, object);     /* the loop notices */
 }
 
@@ -149,6 +150,7 @@ static int wait_until(struct watch *w, int stop_fd, int64_t due_ms)
     struct pollfd fds[] = {
         { .fd = stop_fd, .events = POLLIN },
         { .fd = vfuc_fd(w->access.dev), .events = POLLIN },
+        { .fd = STDOUT_FILENO },    /* a reader that leaves: tool_output_lost() */
     };
     int status = serve(w);
 
@@ -158,11 +160,13 @@ static int wait_until(struct watch *w, int stop_fd, int64_t due_ms)
 
         if (left <= 0)
             break;
-        n = poll(fds, 2, (int)left);
+        n = poll(fds, 3, (int)left);
         if (n < 0 && errno != EINTR)
             return tool_fail(w->access.call, TOOL_FAILED, "poll: %s", strerror(errno));
         if (n > 0 && fds[1].revents != 0)
             status = serve(w);
+        if (n > 0 && fds[2].revents != 0)
+            break;
     }
     return status;
 }
@@ -189,7 +193,7 @@ static int watch(struct watch *w)
         if (due_ms < now_ms && w->interval_ms > 0)
             due_ms += (now_ms - due_ms) / w->interval_ms * w->interval_ms;
         status = wait_until(w, stop_fd, due_ms);
-    } while (status == 0 && !tool_stopped());
+    } while (status == 0 && !tool_stopped() && !tool_output_lost());
     print_summary(w, started_ms);
     return status;
 }
@@ -258,6 +262,8 @@ static int run(struct tool_call *call)
     status = tool_access_open(&w.access, call, index);
     if (status == 0)
         status = read_places(&w);
+    if (status == 0)
+        status = tool_pokes_fit(call, w.access.dev);
     if (status == 0)
         status = watch(&w);
     tool_access_done(&w.access);

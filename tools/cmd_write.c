@@ -116,13 +116,14 @@ static int check_room(const struct writing *w, uint64_t n)
 {
     int status = tool_access_check(&w->access, w->offset + w->done, n);
 
-    if (status != 0 && w->done > 0)
-        return tool_fail(w->access.call, status, "%" PRIu64 " bytes have been written",
-                         w->done);
     if (status == 0 && w->access.width != 0 && n % w->access.width != 0)
-        return tool_misuse(w->access.call,
-                           "%" PRIu64 " bytes are no multiple of the width, %u", n,
-                           w->access.width);
+        status = tool_misuse(w->access.call,
+                             "%" PRIu64 " bytes are no multiple of the width, %u", n,
+                             w->access.width);
+    /* Wrong arguments they would be had nothing been done. */
+    if (status != 0 && w->done > 0)
+        return tool_fail(w->access.call, TOOL_FAILED,
+                         "%" PRIu64 " bytes have been written", w->done);
     return status;
 }
 

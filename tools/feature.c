@@ -81,17 +81,17 @@ int tool_feature_probe(const struct tool_call *call, struct vfuc_client *dev,
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
-    json_object_object_add(object, key, value);
+    tool_json_add(object, key, value);
 }
 
 struct json_object *tool_feature_json(const struct tool_feature *feature, uint32_t have)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
 
-    add(object, "index", json_object_new_uint64(feature->index));
-    add(object, "name", json_object_new_string(feature->name));
-    add(object, "get", json_object_new_boolean((have & GET) != 0));
-    add(object, "set", json_object_new_boolean((have & SET) != 0));
+    add(object, "index", tool_json_number(feature->index));
+    add(object, "name", tool_json_string(feature->name));
+    add(object, "get", tool_json_boolean((have & GET) != 0));
+    add(object, "set", tool_json_boolean((have & SET) != 0));
     return object;
 }
 

@@ -69,6 +69,9 @@ void tool_error_command(const struct tool_command *command);
 /* "vfu CMD: <sentence>" on stderr, for what has no tool_call at hand. */
 void tool_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Unless this was made, which took memory: end the program with a sentence. */
+void tool_json_check(bool made);
+
 /* Write out stdout at the end: `code`, or TOOL_FAILED when what was printed is lost. */
 int tool_output_done(int code);
 

@@ -8,11 +8,32 @@
  * leaves early must not end a command half-way, with a device left stopped or a socket
  * left behind: SIGPIPE is ignored, and lost output is noticed at the end.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/frame.h"
+
+/*
+ * A standard descriptor that we were started without would be the next one that is
+ * opened, and what is printed would go to the server. Reading from its place, and writing
+ * to it, fails as it should.
+ */
+static bool fill_standard_descriptors(void)
+{
+    for (;;) {
+        int fd = open("/dev/null", O_RDONLY);
+
+        if (fd == STDIN_FILENO) {
+            close(fd);
+            fd = open("/dev/null", O_WRONLY);
+        }
+        if (fd == -1 || fd > STDERR_FILENO)
+            return fd != -1 && close(fd) == 0;
+    }
+}
 
 static int help(int argc, char **argv)
 {
@@ -96,5 +117,7 @@ static int start(int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    if (!fill_standard_descriptors())
+        return TOOL_FAILED;
     return tool_output_done(start(argc, argv));
 }

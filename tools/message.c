@@ -6,10 +6,12 @@
 
 #include <stdlib.h>
 
+#include "tools/tool.h"
 #include "wire/command.h"
 
 /* ----------------------------------------------------------------- shapes -- */
 
+/* A member of a member is no expression. NOLINTNEXTLINE(bugprone-macro-parentheses) */
 #define AT(type, member) offsetof(union tool_body, type.member)
 #define WIDTH(type, member) sizeof(((union tool_body *)0)->type.member)
 #define N(type, member) { #member, AT(type, member), WIDTH(type, member), false, false }
@@ -27,8 +29,9 @@ static const struct tool_field dma_map_fields[] = {
     X(dma_map, size), END
 };
 static const struct tool_field dma_unmap_fields[] = {
-    FREE(dma_unmap, argsz), N(dma_unmap, flags), X(dma_unmap, address), X(dma_unmap, size),
-    X(dma_unmap, pgsize), N(dma_unmap, bitmap_size), B(dma_unmap, bitmap), END
+    FREE(dma_unmap, argsz), N(dma_unmap, flags), X(dma_unmap, address),
+    X(dma_unmap, size), X(dma_unmap, pgsize), N(dma_unmap, bitmap_size),
+    B(dma_unmap, bitmap), END
 };
 static const struct tool_field device_info_fields[] = {
     FREE(device_info, argsz), N(device_info, flags), N(device_info, num_regions),
@@ -114,24 +117,12 @@ CODEC(mig_data, mig_data, vu_decode_mig_data, vu_encode_mig_data)
 
 static void add_number(struct json_object *to, const char *name, uint64_t value)
 {
-    json_object_object_add(to, name, json_object_new_uint64(value));
+    tool_json_add(to, name, tool_json_number(value));
 }
 
 struct json_object *tool_hex_json(struct vu_bytes bytes)
 {
-    static const char digits[] = "0123456789abcdef";
-    struct json_object *object;
-    char *text = malloc(2 * bytes.len + 1);
-
-    if (text == NULL)
-        return NULL;
-    for (size_t i = 0; i < bytes.len; i++) {
-        text[2 * i] = digits[bytes.data[i] >> 4];
-        text[2 * i + 1] = digits[bytes.data[i] & 15];
-    }
-    object = json_object_new_string_len(text, (int)(2 * bytes.len));
-    free(text);
-    return object;
+    return tool_json_hex(bytes.data, bytes.len);
 }
 
 /* The JSON of VERSION as an object; as text when it is not acceptable JSON. */
@@ -160,14 +151,14 @@ static void version_json(struct json_object *to, const union tool_body *body,
     if (parser != NULL)
         json_tokener_free(parser);
     if (object != NULL)
-        json_object_object_add(to, "json", object);
+        tool_json_add(to, "json", object);
     else
-        json_object_object_add(to, "data", tool_hex_json(body->version.data));
+        tool_json_add(to, "data", tool_hex_json(body->version.data));
 }
 
 static struct json_object *area_json(uint64_t offset, uint64_t size)
 {
-    struct json_object *area = json_object_new_object();
+    struct json_object *area = tool_json_object();
 
     add_number(area, "offset", offset);
     add_number(area, "size", size);
@@ -178,7 +169,7 @@ static void add_areas(struct json_object *to, const struct vu_cap *cap)
 {
     bool with_fds = cap->id == VU_CAP_SPARSE_MMAP_FDS;
     int64_t n = with_fds ? vu_sparse_fds_count(cap) : vu_sparse_count(cap);
-    struct json_object *areas = json_object_new_array();
+    struct json_object *areas = tool_json_array();
 
     for (int64_t i = 0; i < n; i++) {
         struct vu_sparse_fd_area a = { .offset = 0 };
@@ -197,14 +188,14 @@ static void add_areas(struct json_object *to, const struct vu_cap *cap)
             add_number(area, "fd_offset", a.fd_offset);
             add_number(area, "fd_index", a.fd_index);
         }
-        json_object_array_add(areas, area);
+        tool_json_append(areas, area);
     }
-    json_object_object_add(to, "areas", areas);
+    tool_json_add(to, "areas", areas);
 }
 
 static struct json_object *cap_json(const struct vu_cap *cap)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = tool_json_object();
     struct vu_type_cap type;
 
     add_number(o, "id", cap->id);
@@ -215,7 +206,7 @@ static struct json_object *cap_json(const struct vu_cap *cap)
         add_number(o, "type", type.type);
         add_number(o, "subtype", type.subtype);
     } else {
-        json_object_object_add(o, "data", tool_hex_json(cap->data));
+        tool_json_add(o, "data", tool_hex_json(cap->data));
     }
     return o;
 }
@@ -229,17 +220,17 @@ static void region_info_json(struct json_object *to, const union tool_body *body
 
     if ((body->region_info.flags & VU_REGION_CAPS) == 0)
         return;
-    caps = json_object_new_array();
+    caps = tool_json_array();
     walk = vu_cap_walk(bytes.data, bytes.len, body->region_info.cap_offset);
     while (vu_cap_next(&walk, &cap) == 1)
-        json_object_array_add(caps, cap_json(&cap));
-    json_object_object_add(to, "caps", caps);
+        tool_json_append(caps, cap_json(&cap));
+    tool_json_add(to, "caps", caps);
 }
 
 static void region_io_fds_json(struct json_object *to, const union tool_body *body,
                                struct vu_bytes bytes)
 {
-    struct json_object *list = json_object_new_array();
+    struct json_object *list = tool_json_array();
     struct vu_io_fd_entry e;
 
     (void)bytes;
@@ -250,15 +241,15 @@ static void region_io_fds_json(struct json_object *to, const union tool_body *bo
         add_number(o, "type", e.type);
         add_number(o, "flags", e.flags);
         add_number(o, "datamatch", e.datamatch);
-        json_object_array_add(list, o);
+        tool_json_append(list, o);
     }
-    json_object_object_add(to, "entries", list);
+    tool_json_add(to, "entries", list);
 }
 
 static void write_multi_json(struct json_object *to, const union tool_body *body,
                              struct vu_bytes bytes)
 {
-    struct json_object *list = json_object_new_array();
+    struct json_object *list = tool_json_array();
     struct vu_write_multi_entry e;
 
     (void)bytes;
@@ -266,15 +257,15 @@ static void write_multi_json(struct json_object *to, const union tool_body *body
          i++) {
         struct vu_bytes data = { e.data,
                                  e.count < sizeof(e.data) ? e.count : sizeof(e.data) };
-        struct json_object *o = json_object_new_object();
+        struct json_object *o = tool_json_object();
 
         add_number(o, "region", e.region);
         add_number(o, "offset", e.offset);
-        json_object_object_add(o, "data", tool_hex_json(data));
-        json_object_array_add(list, o);
+        tool_json_add(o, "data", tool_hex_json(data));
+        tool_json_append(list, o);
     }
     json_object_object_del(to, "entries");
-    json_object_object_add(to, "writes", list);
+    tool_json_add(to, "writes", list);
 }
 
 static const char *const feature_names[] = {
@@ -293,16 +284,16 @@ static void add_logging(struct json_object *to, struct vu_reader *r)
 
     if (vu_decode_dma_logging(r, &m) != 0)
         return;
-    list = json_object_new_array();
+    list = tool_json_array();
     add_number(to, "page_size", m.page_size);
     for (uint32_t i = 0; vu_decode_dma_logging_range(&m, i, &range) == 0; i++) {
-        struct json_object *o = json_object_new_object();
+        struct json_object *o = tool_json_object();
 
         add_number(o, "iova", range.iova);
         add_number(o, "length", range.length);
-        json_object_array_add(list, o);
+        tool_json_append(list, o);
     }
-    json_object_object_add(to, "ranges", list);
+    tool_json_add(to, "ranges", list);
 }
 
 static void add_report(struct json_object *to, struct vu_reader *r)
@@ -315,7 +306,7 @@ static void add_report(struct json_object *to, struct vu_reader *r)
     add_number(to, "length", m.length);
     add_number(to, "page_size", m.page_size);
     if (m.bitmap.len != 0)
-        json_object_object_add(to, "bitmap", tool_hex_json(m.bitmap));
+        tool_json_add(to, "bitmap", tool_hex_json(m.bitmap));
 }
 
 /* The data of features that are known, by name, beside the bytes. */
@@ -330,8 +321,8 @@ static void feature_json(struct json_object *to, const union tool_body *body,
 
     (void)bytes;
     if (index < sizeof(feature_names) / sizeof(feature_names[0]) && feature_names[index])
-        json_object_object_add(to, "feature",
-                               json_object_new_string(feature_names[index]));
+        tool_json_add(to, "feature",
+                      tool_json_string(feature_names[index]));
     if (index == VU_FEATURE_MIGRATION && vu_decode_feature_migration(&r, &migration) == 0)
         add_number(to, "migration", migration.flags);
     else if (index == VU_FEATURE_MIG_DEVICE_STATE &&
@@ -377,7 +368,8 @@ static const struct {
     [VU_DMA_WRITE] = { SHAPE(dma_access_fields, dma_data, NULL),
                        SHAPE(dma_echo_fields, dma_written, NULL) },
     [VU_REGION_WRITE_MULTI] = { SHAPE(write_multi_fields, write_multi, write_multi_json),
-                                SHAPE(write_multi_reply_fields, write_multi_reply, NULL) },
+                                SHAPE(write_multi_reply_fields, write_multi_reply,
+                                      NULL) },
     [VU_DEVICE_FEATURE] = { SHAPE(feature_fields, feature, feature_json),
                             SHAPE(feature_fields, feature, feature_json) },
     [VU_MIG_DATA_READ] = { SHAPE(mig_request_fields, mig_request, NULL),
@@ -431,20 +423,20 @@ static struct json_object *body_json(const struct tool_shape *shape,
                                      struct vu_bytes bytes)
 {
     struct vu_reader r = vu_reader(bytes.data, bytes.len);
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = tool_json_object();
     union tool_body body;
 
     memset(&body, 0, sizeof(body));
     if (shape->decode(&r, &body) != 0) {
-        json_object_object_add(o, "malformed", json_object_new_boolean(true));
-        json_object_object_add(o, "bytes", tool_hex_json(bytes));
+        tool_json_add(o, "malformed", tool_json_boolean(true));
+        tool_json_add(o, "bytes", tool_hex_json(bytes));
         return o;
     }
     for (const struct tool_field *f = shape->fields; f->name != NULL; f++) {
         if (f->width != 0)
             add_number(o, f->name, tool_field_number(f, &body));
         else
-            json_object_object_add(o, f->name, tool_hex_json(tool_field_bytes(f, &body)));
+            tool_json_add(o, f->name, tool_hex_json(tool_field_bytes(f, &body)));
     }
     if (shape->add_json != NULL)
         shape->add_json(o, &body, bytes);
@@ -466,22 +458,20 @@ struct json_object *tool_message_json(const struct vu_header *h, struct vu_bytes
 {
     bool reply = vu_header_type(h) != VU_F_TYPE_COMMAND;
     const struct tool_shape *shape = tool_shape(h->command, reply);
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = tool_json_object();
     char name[16];
 
-    if (o == NULL)
-        return NULL;
-    json_object_object_add(o, "name", json_object_new_string(vu_command_name(
-                                          h->command, name, sizeof(name))));
-    json_object_object_add(o, "type", json_object_new_string(type_name(h)));
+    tool_json_add(o, "name",
+                  tool_json_string(vu_command_name(h->command, name, sizeof(name))));
+    tool_json_add(o, "type", tool_json_string(type_name(h)));
     add_number(o, "id", h->msg_id);
     add_number(o, "command", h->command);
     add_number(o, "size", h->size);
     add_number(o, "flags", h->flags);
     add_number(o, "error", h->error);
     if (shape != NULL && (h->flags & VU_F_ERROR) == 0)
-        json_object_object_add(o, "body", body_json(shape, body));
+        tool_json_add(o, "body", body_json(shape, body));
     else if (body.len != 0)
-        json_object_object_add(o, "bytes", tool_hex_json(body));
+        tool_json_add(o, "bytes", tool_hex_json(body));
     return o;
 }

@@ -56,7 +56,7 @@ struct vu_bytes tool_field_bytes(const struct tool_field *field,
                                  const union tool_body *body);
 
 /* The message as an object: name, type, id, size, flags, error and, for what has a body,
- * the body's fields in "body". NULL: no memory. */
+ * the body's fields in "body". */
 struct json_object *tool_message_json(const struct vu_header *h, struct vu_bytes body);
 
 /* Bytes as text of hexadecimal digits. */

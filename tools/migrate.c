@@ -141,13 +141,13 @@ int tool_move_data(struct tool_move *m, uint64_t *bytes)
 
 static void note_round(struct tool_move *m, const char *kind, uint64_t bytes, int64_t ns)
 {
-    struct json_object *round = json_object_new_object();
+    struct json_object *round = tool_json_object();
     char size[32];
 
-    json_object_object_add(round, "kind", json_object_new_string(kind));
-    json_object_object_add(round, "bytes", json_object_new_uint64(bytes));
-    json_object_object_add(round, "seconds", json_object_new_double((double)ns / 1e9));
-    json_object_array_add(m->rounds, round);
+    tool_json_add(round, "kind", tool_json_string(kind));
+    tool_json_add(round, "bytes", tool_json_number(bytes));
+    tool_json_add(round, "seconds", tool_json_double((double)ns / 1e9));
+    tool_json_append(m->rounds, round);
     tool_progress(m->call, NULL);
     if (!m->call->json)
         fprintf(m->file == stdout ? stderr : stdout, "%s: %s in %.1f ms\n", kind,
@@ -166,8 +166,8 @@ static int one_round(struct tool_move *m, const char *kind, uint64_t *bytes, int
 }
 
 /*
- * What changes during a round is sent in the next. When a round takes less than the device
- * may stand still, so will the last one, since the source changes no more then.
+ * What changes during a round is sent in the next. When a round takes less than the
+ * device may stand still, so will the last one, since the source changes no more then.
  */
 static int pre_copy(struct tool_move *m)
 {

@@ -71,6 +71,41 @@ int tool_pokes_check(const struct tool_call *call)
     return status;
 }
 
+static int fits(const struct tool_call *call, struct vfuc_client *dev,
+                const struct poke *poke)
+{
+    const struct vfuc_region *region;
+    char name[32];
+    int err = vfuc_region_info(dev, poke->region, &region);
+
+    tool_region_name(poke->region, name, sizeof(name));
+    if (err != 0)
+        return tool_client_fail(call, dev, err, "--write: %s", name);
+    if (region->size == 0)
+        return tool_fail(call, TOOL_USAGE, "--write: the device has no %s", name);
+    if (poke->offset <= region->size && poke->width <= region->size - poke->offset)
+        return 0;
+    return tool_fail(call, TOOL_USAGE, "--write: %s has 0x%" PRIx64 " bytes: %u at 0x%"
+                     PRIx64 " are not all in it", name, region->size, poke->width,
+                     poke->offset);
+}
+
+int tool_pokes_fit(const struct tool_call *call, struct vfuc_client *dev)
+{
+    size_t position = 0;
+    struct poke poke;
+    const char *text;
+    int status = 0;
+
+    while (status == 0 &&
+           (text = tool_next_value(call, TOOL_POKE_LETTER, &position)) != NULL) {
+        status = parse(call, text, &poke);
+        if (status == 0)
+            status = fits(call, dev, &poke);
+    }
+    return status;
+}
+
 int tool_pokes_write(const struct tool_call *call, struct vfuc_client *dev)
 {
     size_t position = 0;

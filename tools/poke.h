@@ -16,6 +16,9 @@
 /* Are all of them understood? 0, or TOOL_USAGE after a sentence. */
 int tool_pokes_check(const struct tool_call *call);
 
+/* Do they lie in regions of the device? 0, or an exit code after a sentence. */
+int tool_pokes_fit(const struct tool_call *call, struct vfuc_client *dev);
+
 /* Do them, in order; they were checked. 0, or an exit code after a sentence. */
 int tool_pokes_write(const struct tool_call *call, struct vfuc_client *dev);
 

@@ -43,8 +43,8 @@ void tool_lines_done(struct tool_lines *l);
 
 /*
  * Put a line between the client's eventfd `theirs` and the server. Returns the descriptor
- * to give to the server, which the caller closes; `theirs` is the line's then. -EINVAL: it
- * is no eventfd; -ENOSPC, -ENOMEM, -EMFILE: no more lines; it stays with the caller.
+ * to give to the server, which the caller closes; `theirs` is the line's then. -EINVAL:
+ * it is no eventfd; -ENOSPC, -ENOMEM, -EMFILE: no more lines; it stays with the caller.
  */
 int tool_lines_add(struct tool_lines *l, const struct tool_line *what, int theirs);
 

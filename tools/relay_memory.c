@@ -54,7 +54,7 @@ static int make_room(struct tool_memory *m)
     return 0;
 }
 
-/* Report the run [from, to) of a track, of which `fresh` holds the bytes from `base` on. */
+/* Report the run [from, to) of a track; `fresh` holds its bytes from `base` on. */
 static int report(struct tool_memory *m, struct tool_track *t, const uint8_t *fresh,
                   uint64_t base, uint64_t from, uint64_t to)
 {

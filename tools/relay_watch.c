@@ -227,7 +227,7 @@ static void track_region(struct tool_watch *w, const struct vu_message *m)
 
     if (vu_decode_region_info(&r, &info) != 0 || m->n_fds == 0 ||
         (info.flags & VU_REGION_MMAP) == 0 || info.argsz > m->body_len)
-        return; /* not to be mapped, or the areas did not fit and will be asked for again */
+        return; /* not to be mapped; or the areas did not fit: it will be asked again */
     walk = vu_cap_walk(m->body, m->body_len,
                        (info.flags & VU_REGION_CAPS) != 0 ? info.cap_offset : 0);
     while (vu_cap_next(&walk, &cap) == 1)

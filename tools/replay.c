@@ -266,8 +266,8 @@ static bool is_open(const struct player *p, int which)
     return p->channels[which] != NULL && !p->closed[which];
 }
 
-/* Wait for something to happen, at most so long, and deal with it. 0, -EINTR to stop, or a
- * failure of ours. */
+/* Wait for something to happen, at most so long, and deal with it. 0, -EINTR to stop, or
+ * a failure of ours. */
 static int drive(struct player *p, vu_deadline deadline)
 {
     struct pollfd polled[1 + CHANNELS] = {

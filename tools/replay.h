@@ -3,9 +3,9 @@
  * Playing the client's part of a recording against a server.
  *
  * The client's messages are sent as they were, with new descriptors of the same kind and
- * size. Before each, everything that the recording has ahead of it must have come: replies,
- * signals, the device's changes to shared memory. Commands of the server are answered with
- * what the client answered, as soon as they come.
+ * size. Before each, everything that the recording has ahead of it must have come:
+ * replies, signals, the device's changes to shared memory. Commands of the server are
+ * answered with what the client answered, as soon as they come.
  */
 #ifndef TOOL_REPLAY_H
 #define TOOL_REPLAY_H

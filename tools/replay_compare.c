@@ -28,14 +28,14 @@ static void differ(struct verdict *v, const char *format, ...)
 
 static void differ(struct verdict *v, const char *format, ...)
 {
-    va_list args;
+    va_list ap;
 
     if (v->differs)
         return;
     v->differs = true;
-    va_start(args, format);
-    vsnprintf(v->why, v->why_len, format, args);
-    va_end(args);
+    va_start(ap, format);
+    vsnprintf(v->why, v->why_len, format, ap);
+    va_end(ap);
 }
 
 static void number(struct verdict *v, const char *name, uint64_t got, uint64_t was)

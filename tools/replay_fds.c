@@ -121,7 +121,7 @@ static int keep(struct tool_replay_fds *f, int fd)
     return 0;
 }
 
-/* One end of a pair for the server; the other stays open here, as it did at the client. */
+/* One end of a pair for the server; the other stays open here, as at the client. */
 static int keep_other(struct tool_replay_fds *f, const int *ends, int given)
 {
     int err = keep(f, ends[1 - given]);

@@ -38,13 +38,13 @@ int tool_replay_file_make(struct tool_replay_fds *f, uint64_t number, uint64_t s
 /* A file that the server sent; fd is taken over. 0 or negative errno. */
 int tool_replay_file_set(struct tool_replay_fds *f, uint64_t number, int fd);
 
-/* Descriptors for a message of the client, `step->n_fds` of them, which the caller closes.
- * What is needed later is kept here. 0 or negative errno, with nothing made. */
+/* Descriptors for a message of the client, `step->n_fds` of them, which the caller
+ * closes. What is needed later is kept here. 0 or negative errno, with nothing made. */
 int tool_replay_fds_make(struct tool_replay_fds *f, const struct tool_step *step,
                          int *fds);
 
-/* How often the vector was signalled and not told yet; takes `wanted` of them if there are
- * so many. False: fewer. */
+/* Has the event's vector been signalled as often as recorded? If so those are taken;
+ * *came tells how often it was. */
 bool tool_replay_signalled(struct tool_replay_fds *f, const struct tool_step *event,
                            uint64_t *came);
 

@@ -67,7 +67,7 @@ static const char helpers[] =
     "  return got\n"
     "end\n"
     "\n"
-    "-- Eventfds for vectors, kept in e; earlier ones of a vector may still be signalled.\n"
+    "-- Eventfds for vectors, kept in e; earlier ones of a vector may still fire.\n"
     "local function eventfds(e, index, start, n)\n"
     "  local list = {}\n"
     "  for i = 1, n do\n"
@@ -87,8 +87,8 @@ static const char helpers[] =
     "  while true do\n"
     "    for _, fd in ipairs(v) do v.left = v.left + fd:count() end\n"
     "    if v.left >= n then break end\n"
-    "    check(now() < deadline, \"vector %d of index %d fired %d times, not %d\", vector,\n"
-    "          index, v.left, n)\n"
+    "    check(now() < deadline, \"vector %d of index %d fired %d times, not %d\",\n"
+    "          vector, index, v.left, n)\n"
     "    v[#v]:wait(math.max(deadline - now(), 0))\n"
     "  end\n"
     "  v.left = v.left - n\n"
@@ -105,7 +105,9 @@ static const char helpers[] =
     "-- The device writes to memory in its own time.\n"
     "local function becomes(memory, offset, want, what)\n"
     "  local deadline, pause = now() + server.timeout, eventfd()\n"
-    "  while memory:read(offset, #want) ~= want and now() < deadline do pause:wait(0.01) end\n"
+    "  while memory:read(offset, #want) ~= want and now() < deadline do\n"
+    "    pause:wait(0.01)\n"
+    "  end\n"
     "  pause:close()\n"
     "  same_bytes(memory:read(offset, #want), want, what)\n"
     "end\n"
@@ -119,7 +121,8 @@ static const char helpers[] =
     "  return same(m, want)\n"
     "end\n"
     "local function answer(c, m, body, flags, error)\n"
-    "  c:command(m.h.command, body, { id = m.h.id, hflags = flags or F.REPLY, error = error })\n"
+    "  c:command(m.h.command, body, { id = m.h.id, hflags = flags or F.REPLY,\n"
+    "                                 error = error })\n"
     "end\n"
     "\n"
     "local session = {}\n";
@@ -128,10 +131,11 @@ struct writer {
     struct tool_lua lua;
     const struct tool_scenario_options *options;
     struct tool_steps steps;
-    bool twin;                  /* this session used a twin socket */
+    bool twin;                  /* this session had a twin socket */
     bool *made;                 /* owned: files that exist in this session, by number */
     bool *inlined;              /* owned: replies that are expected already, by step */
     bool said_twin, said_other; /* gaps that were told */
+    bool no_memory;             /* something is missing in the file */
 };
 
 #define print(w, ...) tool_lua_print(&(w)->lua, __VA_ARGS__)
@@ -248,7 +252,7 @@ static void print_fds(struct writer *w, const struct tool_step *step, const char
 /* ---------------------------------------------------------------- commands -- */
 
 /* What VERSION proposes without the twin socket; NULL: as it was. To be freed. */
-static char *json_without_twin(const struct writer *w, const struct tool_step *step)
+static char *json_without_twin(struct writer *w, const struct tool_step *step)
 {
     struct vu_bytes body = tool_step_body(step);
     struct vu_reader r = vu_reader(body.data, body.len);
@@ -262,6 +266,7 @@ static char *json_without_twin(const struct writer *w, const struct tool_step *s
         return NULL;
     caps.has_twin_socket = caps.has_fd_index = false;
     json = malloc(VU_CAPS_MAX_BYTES);
+    w->no_memory = w->no_memory || json == NULL;
     if (json != NULL && vu_caps_print(&caps, json, VU_CAPS_MAX_BYTES) < 0) {
         free(json);
         json = NULL;
@@ -307,7 +312,7 @@ static bool is_refusal(const struct tool_step *reply)
 }
 
 /* What is expected of a reply as text, to be freed; NULL: nothing. */
-static char *expected_text(const struct writer *w, const struct tool_step *command,
+static char *expected_text(struct writer *w, const struct tool_step *command,
                            const struct tool_step *reply)
 {
     struct tool_lua lua = { .to = NULL };
@@ -318,8 +323,10 @@ static char *expected_text(const struct writer *w, const struct tool_step *comma
     if (is_refusal(reply))
         return NULL;
     lua.to = open_memstream(&text, &len);
-    if (lua.to == NULL)
+    if (lua.to == NULL) {
+        w->no_memory = true;
         return NULL;
+    }
     wants = tool_lua_expected(&lua, command, reply, w->twin);
     fclose(lua.to);
     if (!wants) {
@@ -598,10 +605,26 @@ static void write_step(struct writer *w, size_t i, bool *closed)
 
 /* ---------------------------------------------------------------- sessions -- */
 
+/* Was a twin socket agreed on? No other descriptor comes with a reply to VERSION. */
+static bool has_twin(const struct writer *w, uint32_t session)
+{
+    for (size_t i = 0; i < w->steps.n; i++) {
+        const struct tool_step *step = &w->steps.steps[i];
+
+        if (step->session == session && step->reply && step->h.command == VU_VERSION
+            && step->n_fds > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Did a command of the server come over it? */
 static bool uses_twin(const struct writer *w, uint32_t session)
 {
     for (size_t i = 0; i < w->steps.n; i++) {
-        if (w->steps.steps[i].session == session && w->steps.steps[i].twin)
+        const struct tool_step *step = &w->steps.steps[i];
+
+        if (step->session == session && step->twin && step->command)
             return true;
     }
     return false;
@@ -612,11 +635,11 @@ static void write_session(struct writer *w, uint32_t session)
     bool closed = false;
 
     memset(w->made, 0, FILES_MAX * sizeof(*w->made));
-    w->twin = uses_twin(w, session);
+    w->twin = has_twin(w, session);
     print(w, "\nsession[%" PRIu32 "] = function()\n", session);
     print(w, "  local c = connect{ negotiate = false }\n");
     print(w, "  local r, s, f, e, m = {}, {}, {}, {}, nil\n");
-    if (w->twin)
+    if (uses_twin(w, session))
         gap(w, &w->said_twin,
             "the twin socket is not proposed here: the server's commands "
             "are expected on the main one");
@@ -700,6 +723,8 @@ int tool_scenario_write(FILE *to, const void *recording, size_t len,
         err = -ENOMEM;
     if (err == 0 || err == -EBADMSG)
         write_all(&w);
+    if (w.no_memory)
+        err = -ENOMEM;
     if (err == 0 && (ferror(to) || fflush(to) != 0))
         err = -EIO;
     free(w.made);

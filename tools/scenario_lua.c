@@ -19,12 +19,12 @@
 
 void tool_lua_print(struct tool_lua *lua, const char *format, ...)
 {
-    va_list args;
+    va_list ap;
     int n;
 
-    va_start(args, format);
-    n = vfprintf(lua->to, format, args);
-    va_end(args);
+    va_start(ap, format);
+    n = vfprintf(lua->to, format, ap);
+    va_end(ap);
     lua->written += n > 0 ? (uint64_t)n : 0;
 }
 

@@ -19,7 +19,7 @@ struct tool_lua {
 void tool_lua_print(struct tool_lua *lua, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* An expression for bytes: text where it is text, else digits, with runs of zeros short. */
+/* An expression for bytes: digits, with runs of zeros short. */
 void tool_lua_bytes(struct tool_lua *lua, struct vu_bytes bytes);
 
 /* "PCI.BAR0", "PCI.MSIX", or the number. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "tools/message.h"
+#include "tools/tool.h"
 #include "wire/text.h"
 
 #define FD_RUNS 8u /* of like descriptors that a line shows */
@@ -23,12 +24,12 @@ static void add(struct line *l, const char *format, ...)
 
 static void add(struct line *l, const char *format, ...)
 {
-    va_list args;
+    va_list ap;
     int n;
 
-    va_start(args, format);
-    n = vsnprintf(l->buf + l->len, l->room - l->len, format, args);
-    va_end(args);
+    va_start(ap, format);
+    n = vsnprintf(l->buf + l->len, l->room - l->len, format, ap);
+    va_end(ap);
     if (n > 0)
         l->len += (size_t)n < l->room - l->len ? (size_t)n : l->room - l->len - 1;
 }
@@ -245,28 +246,28 @@ const char *tool_show_text(char *buf, size_t len, const struct tool_record *reco
 
 static void add_number(struct json_object *to, const char *name, uint64_t value)
 {
-    json_object_object_add(to, name, json_object_new_uint64(value));
+    tool_json_add(to, name, tool_json_number(value));
 }
 
 static void add_string(struct json_object *to, const char *name, const char *value)
 {
-    json_object_object_add(to, name, json_object_new_string(value));
+    tool_json_add(to, name, tool_json_string(value));
 }
 
 static struct json_object *fds_json(const struct tool_record *record)
 {
-    struct json_object *list = json_object_new_array();
+    struct json_object *list = tool_json_array();
 
     for (size_t i = 0; i < record->n_fds; i++) {
         const struct tool_record_fd *fd = &record->fds[i];
-        struct json_object *o = json_object_new_object();
+        struct json_object *o = tool_json_object();
 
         add_string(o, "kind", tool_fd_kind_name(fd->kind));
         if (has_size(fd))
             add_number(o, "size", fd->size);
         if (fd->file != 0)
             add_number(o, "file", fd->file);
-        json_object_array_add(list, o);
+        tool_json_append(list, o);
     }
     return list;
 }
@@ -276,13 +277,13 @@ static void message_members(struct json_object *o, const struct tool_record *rec
     struct vu_header h;
 
     if (!tool_record_header(record, &h)) {
-        json_object_object_add(o, "bytes", tool_hex_json(record->bytes));
+        tool_json_add(o, "bytes", tool_hex_json(record->bytes));
         return;
     }
-    json_object_object_add(o, "message", tool_message_json(&h, tool_record_body(record)));
-    json_object_object_add(o, "fds", fds_json(record));
+    tool_json_add(o, "message", tool_message_json(&h, tool_record_body(record)));
+    tool_json_add(o, "fds", fds_json(record));
     if ((record->flags & TOOL_RECORD_FDS_LOST) != 0)
-        json_object_object_add(o, "fds_lost", json_object_new_boolean(true));
+        tool_json_add(o, "fds_lost", tool_json_boolean(true));
 }
 
 /* The members that only this kind has. */
@@ -297,14 +298,14 @@ static void own_members(struct json_object *o, const struct tool_record *record)
         message_members(o, record);
         break;
     case TOOL_RECORD_RAW:
-        json_object_object_add(o, "bytes", tool_hex_json(record->bytes));
+        tool_json_add(o, "bytes", tool_hex_json(record->bytes));
         add_number(o, "reason", record->raw.reason);
         break;
     case TOOL_RECORD_CLOSE:
         add_string(o, "by", side(record->direction));
         add_number(o, "error", record->close.error);
-        json_object_object_add(o, "half",
-                               json_object_new_boolean(record->close.half != 0));
+        tool_json_add(o, "half",
+                      tool_json_boolean(record->close.half != 0));
         break;
     case TOOL_RECORD_EVENT:
         add_number(o, "index", record->event.index);
@@ -315,7 +316,7 @@ static void own_members(struct json_object *o, const struct tool_record *record)
         add_string(o, "by", side(record->direction));
         add_number(o, "file", record->memory.file);
         add_number(o, "offset", record->memory.offset);
-        json_object_object_add(o, "bytes", tool_hex_json(record->bytes));
+        tool_json_add(o, "bytes", tool_hex_json(record->bytes));
         break;
     case TOOL_RECORD_NOTE:
         add_plain(&l, record->bytes);
@@ -340,10 +341,8 @@ static const char *kind_name(enum tool_record_kind kind)
 
 struct json_object *tool_show_json(const struct tool_record *record, uint64_t start_ns)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = tool_json_object();
 
-    if (o == NULL)
-        return NULL;
     add_number(o, "session", record->session);
     add_number(o, "time_ns", since(record->time_ns, start_ns));
     add_string(o, "kind", kind_name(record->kind));

@@ -13,8 +13,8 @@
  *     32     chunks: 4 bytes of length (1 to 64 MiB), that many bytes of data
  *            the end: 4 bytes of 0, 4 of CRC-32 of all data, 8 of their number
  *
- * The reader takes the file in pieces of any size and keeps no data: what it is given comes
- * out again, cut at the borders of chunks. It allocates nothing.
+ * The reader takes the file in pieces of any size and keeps no data: what it is given
+ * comes out again, cut at the borders of chunks. It allocates nothing.
  */
 #ifndef TOOL_STATE_H
 #define TOOL_STATE_H
@@ -63,9 +63,9 @@ struct tool_state_reader {
 void tool_state_reader_init(struct tool_state_reader *r);
 
 /*
- * Go through bytes[0..len) up to the next part. *used: how many were taken; call again with
- * the rest. Gives the part, or -EBADMSG with *why set to a sentence. At the end of the file
- * the reader must have given TOOL_STATE_COMPLETE.
+ * Go through bytes[0..len) up to the next part. *used: how many were taken; call again
+ * with the rest. Gives the part, or -EBADMSG with *why set to a sentence. At the end of
+ * the file the reader must have given TOOL_STATE_COMPLETE.
  */
 int tool_state_next(struct tool_state_reader *r, const uint8_t *bytes, size_t len,
                     size_t *used, const uint8_t **data, size_t *data_len,

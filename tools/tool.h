@@ -145,8 +145,29 @@ int tool_print_json(const struct tool_call *call, struct json_object *object);
 int tool_print_json_line(const struct tool_call *call, struct json_object *object);
 
 /* Whatever was printed so far is written out. True: it cannot be, the reader has left or
- * the disk is full (SIGPIPE is ignored); a command that runs until ended ends then. */
+ * the disk is full (SIGPIPE is ignored); a command that runs until ended ends then. While
+ * it waits, it polls standard output for no events: POLLERR wakes it when a reader
+ * leaves. */
 bool tool_output_lost(void);
+
+/*
+ * Values of JSON, never NULL, and putting them into an object or at the end of an array,
+ * which owns them then. Out of memory: the program ends with a sentence and TOOL_FAILED.
+ */
+struct json_object *tool_json_object(void);
+struct json_object *tool_json_array(void);
+struct json_object *tool_json_boolean(bool value);
+struct json_object *tool_json_number(uint64_t value);
+struct json_object *tool_json_double(double value);
+/* text: the number as it is to be printed. */
+struct json_object *tool_json_double_as(double value, const char *text);
+struct json_object *tool_json_string(const char *text);
+struct json_object *tool_json_string_len(const char *text, size_t len);
+/* Bytes as a string of hexadecimal digits. */
+struct json_object *tool_json_hex(const void *data, size_t len);
+void tool_json_add(struct json_object *object, const char *key,
+                   struct json_object *value);
+void tool_json_append(struct json_object *array, struct json_object *value);
 
 /* Start and end of a colour: "" when there are none. */
 enum tool_color { TOOL_PLAIN, TOOL_BOLD, TOOL_RED, TOOL_GREEN, TOOL_YELLOW, TOOL_BLUE };

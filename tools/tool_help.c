@@ -13,7 +13,7 @@
 static const char exit_codes[] =
     "Exit status:\n"
     "  0  done\n"
-    "  1  the server refused, the device does not have it, or it is not as asked\n"
+    "  1  the server refused, the device cannot do it, or it is not as asked\n"
     "  2  no connection, connection lost, no answer in time, or a broken protocol\n"
     "  3  wrong arguments; nothing was done\n"
     "  4  a failure on this side: a file, memory\n";

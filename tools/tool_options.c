@@ -90,6 +90,15 @@ static const char *near_option(const struct parser *p, const char *typed)
     return NULL;
 }
 
+static unsigned n_that_begin_with(const struct parser *p, const char *typed)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < p->n_longs; i++)
+        n += strncmp(p->longs[i].name, typed, strlen(typed)) == 0;
+    return n;
+}
+
 /* "--widht=4": what stands before the "=", without the dashes. */
 static int unknown_long(const struct tool_call *call, const struct parser *p,
                         const char *word)
@@ -99,9 +108,13 @@ static int unknown_long(const struct tool_call *call, const struct parser *p,
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
     near = near_option(p, name);
+    if (strcmp(name, "json") == 0 && call->command != NULL)
+        return tool_misuse(call, "%s has no --json", call->command->name);
+    if (n_that_begin_with(p, name) > 1)
+        return tool_misuse(call, "more than one option begins with --%s", name);
     if (near != NULL)
         return tool_misuse(call, "there is no option --%s; --%s perhaps?", name, near);
-    return tool_misuse(call, "there is no option --%s, or more than one begins so", name);
+    return tool_misuse(call, "there is no option --%s", name);
 }
 
 static int bad_option(const struct tool_call *call, const struct parser *p, int got,
@@ -187,14 +200,32 @@ static int take_color(struct tool_call *call)
     return 0;
 }
 
+/* All forms of a command's usage on one line. */
+static const char *usage_line(char *buf, size_t len, const char *usage)
+{
+    size_t used = 0;
+
+    buf[0] = '\0';
+    while (*usage != '\0' && used < len) {
+        int n = (int)strcspn(usage, "\n");
+
+        used += (size_t)snprintf(buf + used, len - used, "%s%.*s",
+                                 used > 0 ? ", or " : "", n, usage);
+        usage += n;
+        usage += *usage == '\n';
+    }
+    return buf;
+}
+
 static int count_arguments(const struct tool_call *call)
 {
     const struct tool_command *command = call->command;
+    char usage[256];
 
     if (call->argc < command->min_args)
         return tool_misuse(call, call->argc == 0 ? "what is it about? (%s)"
                                                  : "something is missing: %s",
-                           command->usage);
+                           usage_line(usage, sizeof(usage), command->usage));
     if (command->max_args >= 0 && call->argc > command->max_args)
         return tool_misuse(call, "'%s' is one argument too many",
                            call->argv[command->max_args]);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +17,17 @@
 
 /* --------------------------------------------------------- standard output -- */
 
+/* Of a pipe, socket or terminal; a file has none. */
+static bool reader_has_left(void)
+{
+    struct pollfd p = { .fd = STDOUT_FILENO };
+
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 bool tool_output_lost(void)
 {
-    return fflush(stdout) != 0 || ferror(stdout);
+    return fflush(stdout) != 0 || ferror(stdout) || reader_has_left();
 }
 
 /* A reader that has left wants no more words: that alone is not complained about. */
@@ -26,10 +35,11 @@ int tool_output_done(int code)
 {
     tool_progress(NULL, "%s", "");
     errno = 0;
-    if (!tool_output_lost())
+    if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
-    if (errno != 0 && errno != EPIPE)
-        tool_complain("standard output: %s", strerror(errno));
+    if (errno != EPIPE && !reader_has_left())
+        tool_complain("standard output: %s",
+                      errno != 0 ? strerror(errno) : "not all of it could be written");
     return code == TOOL_OK ? TOOL_FAILED : code;
 }
 
@@ -38,8 +48,10 @@ static int print_json(struct json_object *object, int flags)
 {
     const char *text =
         json_object_to_json_string_ext(object, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
-    bool printed = text != NULL && puts(text) >= 0 && fflush(stdout) == 0;
+    bool printed;
 
+    tool_json_check(text != NULL);
+    printed = puts(text) >= 0 && fflush(stdout) == 0;
     json_object_put(object);
     return printed ? TOOL_OK : TOOL_FAILED;
 }

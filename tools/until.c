@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Messages that are served before looking up: a server that never pauses must not keep us
  * from noticing a signal. */
@@ -85,12 +86,13 @@ int tool_until_wait(struct tool_until *u, int fd, int64_t due_ms)
         { .fd = u->stop_fd, .events = POLLIN },
         { .fd = vfuc_fd(u->dev), .events = POLLIN },
         { .fd = fd, .events = POLLIN },
+        { .fd = STDOUT_FILENO },    /* a reader that leaves: tool_output_lost() */
     };
     int status = serve(u);
 
     if (status != 0)
         return status;
-    if (poll(fds, 3, time_left(u, due_ms)) < 0 && errno != EINTR)
+    if (poll(fds, 4, time_left(u, due_ms)) < 0 && errno != EINTR)
         return tool_fail(u->call, TOOL_FAILED, "poll: %s", strerror(errno));
     return 0;
 }
@@ -98,7 +100,7 @@ int tool_until_wait(struct tool_until *u, int fd, int64_t due_ms)
 int tool_until_verdict(const struct tool_until *u, int status, const char *what)
 {
     if (status != 0 || u->max_count == UINT64_MAX || u->count >= u->max_count ||
-        tool_stopped())
+        tool_stopped() || tool_output_lost())
         return status;
     return tool_fail(u->call, TOOL_REFUSED, "%" PRIu64 " of %" PRIu64 " %s came",
                      u->count, u->max_count, what);
@@ -111,12 +113,12 @@ double tool_until_seconds(const struct tool_until *u)
 
 struct json_object *tool_until_event(const struct tool_until *u, const char *event)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = tool_json_object();
     double seconds = tool_until_seconds(u);
     char text[40];
 
     snprintf(text, sizeof(text), "%.6f", seconds);
-    json_object_object_add(object, "event", json_object_new_string(event));
-    json_object_object_add(object, "time", json_object_new_double_s(seconds, text));
+    tool_json_add(object, "event", tool_json_string(event));
+    tool_json_add(object, "time", tool_json_double_as(seconds, text));
     return object;
 }

@@ -261,8 +261,13 @@ class Write(Served):
     def test_too_much_from_a_pipe_says_how_much_was_written(self):
         done = self.call("write", self.dev, "bar1", "0", "-i", "-", text=False,
                          input=bytes((2 << 20) + 1))
-        self.assertEqual(done.returncode, USAGE)
+        self.assertEqual(done.returncode, FAILED)     # not USAGE: something was done
         self.assertIn(b"2097152 bytes have been written", done.stderr)
+        done = self.call("write", self.dev, "bar1", "0", "-w8", "-i", "-", text=False,
+                         input=bytes((2 << 20) - 1))
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn(b"no multiple of the width", done.stderr)
+        self.assertIn(b"bytes have been written", done.stderr)
 
     def test_a_refusal_by_the_server_has_its_reason_in_words(self):
         class Stubborn(harness.Device):
@@ -384,6 +389,13 @@ class Watch(Served):
             self.assertEqual(process.wait(harness.DEADLINE), FAILED)
             self.assertEqual(process.stderr.read(), "")
 
+    def test_a_reader_that_leaves_ends_it_when_there_is_nothing_to_say(self):
+        process = self.start(self.dev, "bar0", "0", "-i", "3600")
+        process.stdout.readline()
+        process.stdout.close()
+        self.assertEqual(process.wait(harness.DEADLINE), FAILED)
+        self.assertEqual(process.stderr.read(), "")
+
     def test_wrong_places_and_times_are_refused_in_words(self):
         for words, sentence in (
                 (("bar0", "0x1000"), "are not all in it"), (("bar0", "0:3"), "1, 2, 4 or 8"),
@@ -392,6 +404,9 @@ class Watch(Served):
                 (("bar0", "0", "-i", "never"), "do not change"),
                 (("bar0", "0", "--write", "bar0=1"), "bar0=1"),
                 (("bar0", "0", "--write", "bar0:0=256:1"), "too large"),
+                (("bar0", "0", "--write", "bar0:0xffd=1"), "--write: bar0 has 0x1000 bytes"),
+                (("bar0", "0", "--write", "bar3:0=1"), "--write: the device has no bar3"),
+                (("bar0", "0", "--write", "9:0=1"), "there is no region 9"),
                 (("bar0", "0", "-n", "0"), "nothing to wait for")):
             with self.subTest(words=words):
                 self.assertIn(sentence, self.refusal("watch", self.dev, *words,
@@ -463,6 +478,8 @@ class Feature(Served):
                 (("1", "put"), USAGE, "none of get, set and probe"),
                 (("1", "get", "0"), USAGE, "two digits"),
                 (("1", "get", "0g"), USAGE, "not hexadecimal"),
+                (("2", "set", "STOPPED"), USAGE, "'STOPPED' is no state of migration"),
+                (("2", "set", "abc"), USAGE, "two digits"),
                 (("1", "probe", "00"), USAGE, "takes no data")):
             with self.subTest(words=words):
                 self.assertIn(sentence, self.refusal("feature", self.dev, *words,

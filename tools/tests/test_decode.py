@@ -127,7 +127,9 @@ class Everything(sessions.Case):
         lines = self.vfu("decode", "rec.pcapng", "--command", "region_read").splitlines()
         self.assertEqual(len(lines), 2)
         self.assertEqual(self.vfu("decode", "rec.pcapng", "--command", "9").splitlines(), lines)
-        self.assertEqual(self.vfu("decode", "rec.pcapng", "--session", "2"), "")
+        self.assertEqual(self.vfu("decode", "rec.pcapng", "--command", "VERSION"), "")
+        self.assertIn("there is no session 2", self.refusal(
+            "decode", "rec.pcapng", "--session", "2", status=harness.FAILED))
 
     def test_as_pcapng_is_a_recording_of_what_the_filters_leave(self):
         part = self.vfu("decode", "rec.pcapng", "--pcapng", "--command", "DEVICE_FEATURE",
@@ -138,7 +140,7 @@ class Everything(sessions.Case):
         with open(self.path("rec.pcapng"), "rb") as f:
             whole = f.read()
         self.assertEqual(self.vfu("decode", "rec.pcapng", "--pcapng", text=False), whole)
-        self.assertEqual(len(self.vfu("decode", "-", "--pcapng", "--session", "9",
+        self.assertEqual(len(self.vfu("decode", "-", "--pcapng", "--command", "1",
                                       input=whole, text=False)), 96)
 
     def test_standard_input_is_read(self):
@@ -201,6 +203,67 @@ class Everything(sessions.Case):
                             self.path("suite"), "--timeout", "1"], check=False,
                            stdout=subprocess.DEVNULL, timeout=harness.DEADLINE)
         self.assertEqual(got[:len(EXCHANGES)], [(c, 0, b) for c, b, _, _, _ in EXCHANGES])
+
+
+class OddMessages(sessions.Case):
+    """What is no usual message of its command is sent by the scenario all the same."""
+
+    MESSAGES = [
+        (5, struct.pack("<IIIIQQ", 32, 0, 1, 0, 0, 0) + bytes(40), 0),      # padded
+        (5, struct.pack("<IIIIQQ", 32, 0, 1, 0, 0, 0) + b"\0pad", 0),
+        (4, b"abc", 0),                                                     # cut
+        (10, region(0, 0, b"data", count=9), 0),                            # a wrong count
+        (10, region(0, 0, b"data"), 0x40),                                  # a reserved flag
+        (10, region(0, 0, b""), 0),
+        (1, struct.pack("<HH", 3, 4), 0),                                   # without JSON
+        (1, struct.pack("<HH", 0, 1) + b"{}", 0),                           # without NUL
+        (1, struct.pack("<HH", 0, 1) + b"{\"a'\\\": \"\xc3\xa4\"}\0", 0),
+        (8, struct.pack("<IIIII", 99, 0x11, 7, 0xffffffff, 3), 0),
+        (16, struct.pack("<II", 8, 0xffffffff) + b"odd", 0),
+        (15, struct.pack("<QQII", 1, 1 << 63, 9, 3) + b"abcdefgh", 0),
+        (2, struct.pack("<IIQQQ", 1, 0xf, 1 << 63, 0xffffffffffffffff, 1), 0),
+        (0, b"", 0), (14, b"\0" * 100 + b"x" + b"\0" * 50, 0), (65535, b"y", 0),
+    ]
+
+    def test_nothing_that_describes_the_device_is_left_out(self):
+        """Zeros in an answer count, also where the command has zeros."""
+        recorder = self.recorder(self.server(), "--once")
+        client = Client(recorder.path)
+        client.call(5, struct.pack("<IIIIQQ", 32, 0, 3, 0, 0, 0))
+        client.close()
+        recorder.ended()
+        self.assertIn("same(c:region_info{ index = PCI.BAR3 }:ok(), { flags = 0, size = 0x0, "
+                      "offset = 0x0 })", self.vfu("decode", "--lua", "rec.pcapng"))
+
+    def serve(self, got):
+        def serve_one(peer):
+            for _ in self.MESSAGES:
+                msg_id, command, flags, _, body = peer.receive()
+                got.append((command, body, flags))
+                peer.send(message(msg_id, command, flags=0x21, error=22))
+            peer.at_end()
+        return serve_one
+
+    def test_with_the_same_bytes(self):
+        recorded, got = [], []
+        with byte_server(self.path("target"), self.serve(recorded)):
+            recorder = self.recorder(self.path("target"), "--once")
+            client = Client(recorder.path, negotiate=False)
+            for command, body, flags in self.MESSAGES:
+                client.send(message(1, command, body, flags))
+                client.receive()
+            client.close()
+            recorder.ended()
+        os.mkdir(self.path("suite"))
+        with open(self.path("suite/a.lua"), "w", encoding="ascii") as f:
+            f.write(self.vfu("decode", "--lua", "rec.pcapng"))
+        with byte_server(self.path("again"), sessions.first(self.serve(got)), clients=9):
+            done = subprocess.run([sessions.RUNNER, "--socket", self.path("again"), "--suite",
+                                   self.path("suite")], check=False, capture_output=True,
+                                  text=True, timeout=harness.DEADLINE)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(recorded, self.MESSAGES)
+        self.assertEqual(got, self.MESSAGES)
 
 
 class Documents(sessions.Case):

@@ -102,9 +102,17 @@ class Options(harness.Case):
                 (("info", "-t", "99999999999", "x"), "too many"),
                 (("info", "--color", "sometimes", "x"), "auto, always or never"),
                 (("--frob", "info", "x"), "no option --frob"),
-                (("reset", "--json", "x"), "--json"),
+                (("reset", "--json", "x"), "reset has no --json"),
+                (("dma", "--f", "x"), "more than one option begins with --f"),
+                (("info", "--frob", "x"), "there is no option --frob\n"),
                 (("--json", "reset", "x"), "has no --json"),
-                (("info",), "what is it about? (SOCKET)")):
+                (("info",), "what is it about? (SOCKET)"),
+                (("migrate", "x"), "missing: save SOCKET FILE, or restore SOCKET FILE, or "
+                                   "SOURCE DESTINATION\n"),
+                (("migrate", "save", "x"), "missing: save SOCKET FILE"),
+                (("record", "x", "x", "a.pcapng"), "same socket"),
+                (("record", "x", "y", "a.lua", "a.lua"), "a.lua is there twice"),
+                (("bench", "x", "-n", "0"), "--count: at least 1")):
             with self.subTest(words=words):
                 text = self.refusal(*words, status=USAGE)
                 self.assertIn(sentence, text)
@@ -209,6 +217,35 @@ class Careless(harness.Case):
             with open(theirs, "w", encoding="ascii") as left:
                 done = self.call(*words, stdout=left)
             self.assertEqual(done.returncode, FAILED, words)
+
+    def test_lost_output_is_told_whenever_it_was_lost(self):
+        dev = self.server()
+        for words in (("info", dev, "--json"), ("config", dev, "--json"),
+                      ("read", dev, "bar1", "0", "end", "-o", "-"),
+                      ("read", dev, "bar1", "0", "1M", "-w4")):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = self.call(*words, stdout=full)
+            self.assertEqual(done.returncode, FAILED)
+            self.assertIn("vfu %s: standard output: " % words[0], done.stderr)
+
+    def test_nothing_takes_the_place_of_a_missing_standard_descriptor(self):
+        dev = self.server()
+
+        def close_all():
+            os.closerange(0, 3)
+        for close, said in ((lambda: os.close(1), "standard output: "),
+                            (close_all, "")):
+            done = subprocess.run([harness.VFU, "irq", dev, "--trigger", "--count", "4"],
+                                  stderr=subprocess.PIPE, check=False, text=True,
+                                  preexec_fn=close, timeout=harness.DEADLINE)
+            self.assertEqual(done.returncode, FAILED, done.stderr)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("broken", done.stderr)
+        done = subprocess.run([harness.VFU, "write", dev, "bar1", "0", "--input", "-"],
+                              stderr=subprocess.PIPE, check=False, text=True,
+                              preexec_fn=lambda: os.close(0), timeout=harness.DEADLINE)
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn("standard input: Bad file descriptor", done.stderr)
 
     def test_no_descriptors_left(self):
         dev = self.server()

@@ -207,6 +207,13 @@ class Sample(harness.Case):
         self.assertEqual(running.process.wait(harness.DEADLINE), FAILED)
         running.process.stderr.close()
 
+    def test_a_reader_that_leaves_ends_it_when_there_is_nothing_to_say(self):
+        running = Running(self, self.server(), "msix")
+        running.line()
+        running.process.stdout.close()
+        self.assertEqual(running.process.wait(harness.DEADLINE), FAILED)
+        running.process.stderr.close()
+
 
 class Careless(harness.Case):
     def misuse(self, words, text, status=USAGE):
@@ -245,7 +252,15 @@ class Careless(harness.Case):
         self.misuse([self.server(), "--write", "bar0:0x30=9"], "writing bar0+0x30: ", REFUSED)
         self.misuse([self.path("dev.sock"), "--write", "rom:0=9"], "writing rom+0x0: ",
                     REFUSED)
-        self.misuse([self.path("dev.sock"), "--write", "bar3:0=9"], "writing bar3+0x0: ")
+
+    def test_a_write_beside_the_regions_is_refused_before_anything_is_done(self):
+        for write, text in (("bar3:0=9", "--write: the device has no bar3"),
+                            ("bar0:0xffd=9", "--write: bar0 has 0x1000 bytes: 4 at 0xffd"),
+                            ("9:0=9", "--write: region 9: there is no region 9")):
+            with harness.odd_server(self.path("odd"), Signaller({2: 1}).serve):
+                done = self.call("irq", self.path("odd"), "--write", write)
+            self.assertEqual((done.returncode, done.stdout), (USAGE, ""))
+            self.assertIn(text, done.stderr)
 
     def test_devices_without_interrupts_are_refused(self):
         path = self.path("odd.sock")

@@ -134,11 +134,16 @@ class Passing(sessions.Case):
             with open("/proc/%d/statm" % pid, encoding="ascii") as f:
                 return int(f.read().split()[1]) * resource.getpagesize()
 
+        def cpu_seconds(pid):
+            with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+                times = f.read().rpartition(")")[2].split()[11:13]
+            return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
         with byte_server(self.path("target"), serve):
             recorder = self.recorder(self.path("target"), "--once", "--quiet")
             client = Client(recorder.path, negotiate=False)
             ready.wait(harness.DEADLINE)
-            before = rss(recorder.process.pid)
+            before, busy = rss(recorder.process.pid), cpu_seconds(recorder.process.pid)
             client.sock.setblocking(False)
             data, sent, total = message(1, 10, b"x" * 99984), 0, 400 * 100000
             deadline = time.monotonic() + 1
@@ -149,6 +154,7 @@ class Passing(sessions.Case):
                     select.select([], [client.sock], [], 0.05)
             self.assertLess(sent, 4 << 20)
             self.assertLess(rss(recorder.process.pid) - before, 16 << 20)
+            self.assertLess(cpu_seconds(recorder.process.pid) - busy, 0.5)
             go.set()
             client.sock.setblocking(True)
             while sent < total:
@@ -156,6 +162,41 @@ class Passing(sessions.Case):
             client.close()
             recorder.ended()
         self.assertEqual(len(self.messages()), 400)
+
+    def test_descriptors_wait_for_room_with_their_message(self):
+        """Far more of them than a socket takes, to a server that reads late."""
+        count = 600
+        go = threading.Event()
+        got = []
+
+        def serve(peer):
+            go.wait(harness.DEADLINE)
+            for _ in range(count):
+                got.append((peer.receive()[0], [os.fstat(fd).st_size for fd in peer.fds]))
+                for fd in peer.fds:
+                    os.close(fd)
+
+        def send(client):
+            for i in range(count):
+                fd = memfd(i + 1)
+                client.send(message(i, 2, bytes(1500)), [fd])
+                os.close(fd)
+
+        with byte_server(self.path("target"), serve):
+            recorder = self.recorder(self.path("target"), "--once")
+            client = Client(recorder.path, negotiate=False)
+            sender = threading.Thread(target=send, args=(client,))
+            sender.start()
+            seen = -1
+            while recorder.out.count("DMA_MAP") != seen:    # until nothing moves any more
+                seen = recorder.out.count("DMA_MAP")
+                time.sleep(0.2)
+            self.assertLess(seen, count)
+            go.set()
+            sender.join()
+            client.close()
+            recorder.ended()
+        self.assertEqual(got, [(i, [i + 1]) for i in range(count)])
 
     def test_what_a_client_has_sent_arrives_before_its_end(self):
         for half in (False, True):
@@ -561,6 +602,17 @@ class Robustness(sessions.Case):
         self.assertTrue(Client(recorder.path, negotiate=False).at_end())
         recorder.ended(harness.LOST)
         self.assertIn("cannot connect to", recorder.err)
+
+    def test_a_server_that_takes_nobody_is_asked_until_the_time_is_over(self):
+        with socket.socket(socket.AF_UNIX) as target:
+            target.bind(self.path("full"))
+            target.listen(0)
+            with socket.socket(socket.AF_UNIX) as first:
+                first.connect(self.path("full"))    # and the queue is full
+                recorder = self.recorder(self.path("full"), "--once", "-t", "0.2")
+                self.assertTrue(Client(recorder.path, negotiate=False).at_end())
+                recorder.ended(harness.LOST)
+        self.assertIn("busy with another client", recorder.err)
 
     def test_goes_on_when_a_server_was_away(self):
         target = self.path("target")

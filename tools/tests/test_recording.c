@@ -311,6 +311,15 @@ static void other_files_are_no_recordings(void **state)
     refused("no pcapng file");
 }
 
+static void a_block_has_one_length(void **state)
+{
+    (void)state;
+    put_event(1);
+    file.data[file.len - 4] += 4;
+    open_file();
+    refused("two different lengths");
+}
+
 static void a_missing_piece_is_noticed(void **state)
 {
     size_t start = file.len, second;
@@ -617,6 +626,7 @@ static const struct CMUnitTest tests[] = {
     T(every_word_may_be_anything),
     T(every_byte_may_be_anything),
     T(other_files_are_no_recordings),
+    T(a_block_has_one_length),
     T(a_missing_piece_is_noticed),
     T(something_else_between_pieces_is_noticed),
     T(a_later_version_is_refused_by_name),

@@ -96,6 +96,21 @@ class SampleClient(Case):
                 self.assertIn(text, out)
 
 
+class IdleTwin(Case):
+    def test_an_agreed_twin_socket_that_was_not_used_is_left_out(self):
+        """A scenario would drop its end some time, and with that the connection."""
+        recorder = self.recorder(self.server("recorded.sock"), "--once")
+        client = Client(recorder.path, twin_socket={"supported": True})
+        self.assertEqual(len(client.fds), 1)
+        client.read(BAR0, 8, 4)
+        client.close()
+        recorder.ended()
+        done = self.call("decode", "--lua", "rec.pcapng")
+        self.assertNotIn("twin", done.stdout + done.stderr)
+        code, out = self.run_scenario("rec.pcapng", None, "%s {socket}" % harness.SERVER)
+        self.assertEqual(code, 0, out)
+
+
 class Comparing(Case):
     def test_reads_that_differ_are_told_with_both_messages(self):
         rec = self.record(lambda client: client.read(BAR0, 8, 4))

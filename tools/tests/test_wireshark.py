@@ -206,6 +206,29 @@ class EveryRecord(Case):
                          [[""]])
 
 
+class EqualIds(Case):
+    def test_are_answered_in_order(self):
+        def serve(peer):
+            got = [peer.receive() for _ in range(3)]
+            for msg_id, command, _, _, _ in got:
+                peer.send(message(msg_id, command, flags=1))
+            peer.at_end()
+
+        with byte_server(self.path("target"), serve):
+            recorder = self.recorder(self.path("target"), "--once")
+            client = Client(recorder.path, negotiate=False)
+            for _ in range(3):
+                client.send(message(5, 13))
+            for _ in range(3):
+                client.receive()
+            client.close()
+            recorder.ended()
+        rows = self.columns("rec.pcapng", "frame.number", "response_in", "response_to",
+                            where="vfio-user.command")
+        self.assertEqual(rows, [["2", "5", ""], ["3", "6", ""], ["4", "7", ""],
+                                ["5", "", "2"], ["6", "", "3"], ["7", "", "4"]])
+
+
 class Malformed(Case):
     def test_bodies_of_any_length_and_content_raise_no_error(self):
         bodies = [bytes(size) for size in (0, 1, 8, 15, 31, 40)]

@@ -46,9 +46,9 @@ local states = { [0] = "ERROR", [1] = "STOP", [2] = "RUNNING", [3] = "STOP_COPY"
                  [4] = "RESUMING", [5] = "RUNNING_P2P", [6] = "PRE_COPY",
                  [7] = "PRE_COPY_P2P" }
 local errnos = {
-  [0] = "none", [1] = "EPERM", [2] = "ENOENT", [5] = "EIO", [7] = "E2BIG", [9] = "EBADF", [11] = "EAGAIN",
-  [12] = "ENOMEM", [13] = "EACCES", [14] = "EFAULT", [16] = "EBUSY", [17] = "EEXIST",
-  [19] = "ENODEV", [22] = "EINVAL", [25] = "ENOTTY", [28] = "ENOSPC", [34] = "ERANGE",
+  [0] = "none", [1] = "EPERM", [2] = "ENOENT", [5] = "EIO", [7] = "E2BIG", [9] = "EBADF",
+  [11] = "EAGAIN", [12] = "ENOMEM", [13] = "EACCES", [14] = "EFAULT", [16] = "EBUSY",
+  [17] = "EEXIST", [19] = "ENODEV", [22] = "EINVAL", [25] = "ENOTTY", [28] = "ENOSPC", [34] = "ERANGE",
   [38] = "ENOSYS", [71] = "EPROTO", [75] = "EOVERFLOW", [95] = "EOPNOTSUPP",
   [110] = "ETIMEDOUT",
 }
@@ -133,8 +133,8 @@ local device_flags = flag_set("device_flags", { { 1, "RESET" }, { 2, "PCI" } })
 local dma_flags = flag_set("dma_flags", { { 1, "READ" }, { 2, "WRITE" }, { 4, "MMAP" },
                                           { 8, "FILE_IO" } })
 local unmap_flags = flag_set("unmap_flags", { { 1, "GET_DIRTY_BITMAP" }, { 2, "ALL" } })
-local region_flags = flag_set("region_flags", { { 1, "READ" }, { 2, "WRITE" }, { 4, "MMAP" },
-                                                { 8, "CAPS" } })
+local region_flags = flag_set("region_flags", { { 1, "READ" }, { 2, "WRITE" },
+                                                { 4, "MMAP" }, { 8, "CAPS" } })
 local io_fds_flags = flag_set("io_fds_flags", {})
 local irq_flags = flag_set("irq_flags", { { 1, "EVENTFD" }, { 2, "MASKABLE" },
                                           { 4, "AUTOMASKED" }, { 8, "NORESIZE" } })
@@ -187,7 +187,8 @@ vfu.fields = all
 local e = {
   refused = ProtoExpert.new("vfio-user.expert.refused", "The command was refused",
                             expert.group.RESPONSE_CODE, expert.severity.NOTE),
-  short = ProtoExpert.new("vfio-user.expert.short", "The message is shorter than its form",
+  short = ProtoExpert.new("vfio-user.expert.short",
+                          "The message is shorter than its form",
                           expert.group.MALFORMED, expert.severity.ERROR),
   size = ProtoExpert.new("vfio-user.expert.size", "msg_size is not what came",
                          expert.group.PROTOCOL, expert.severity.WARN),
@@ -210,12 +211,14 @@ vfu.experts = { e.refused, e.short, e.size, e.flags, e.unknown, e.chain, e.raw, 
 -- ------------------------------------------------------------------- cursor --
 
 -- Fields in a row. What does not fit marks the message short and is left out, with all
--- that follows. Numbers are returned as such up to 32 bits, else as UInt64; 0 when absent.
+-- that follows. Numbers are returned as such up to 32 bits, else as UInt64; 0 when they
+-- are not there.
 local Cursor = {}
 Cursor.__index = Cursor
 
 local function cursor(tvb, tree, from, to)
-  return setmetatable({ tvb = tvb, tree = tree, at = from, stop = to, short = false }, Cursor)
+  return setmetatable({ tvb = tvb, tree = tree, at = from, stop = to, short = false },
+                      Cursor)
 end
 
 function Cursor:left() return self.stop - self.at end
@@ -598,7 +601,7 @@ local function message(tvb, pinfo, tree, record)
   if size ~= whole then tree:add_proto_expert_info(e.size) end
   pair(pinfo, record, kind, has(flags, 0x10), id)
   add_partner(pinfo, tree, kind)
-  local word = kind == 1 and (is_error and "error" or "reply") or types[kind] or "type " .. kind
+  local word = kind == 1 and is_error and "error" or types[kind] or "type " .. kind
   local info = string.format("%s %s id=%d", name, word, id)
   if kind == 1 and is_error then
     info = info .. " (" .. (errnos[errno] or errno) .. ")"
@@ -658,7 +661,8 @@ local others = {
   [EVENT] = function(tvb, tree, record)
     values(tvb, tree, { "event.index", "event.vector", "event.count" })
     local index = tvb:range(24, 8):le_uint64():tonumber()
-    return string.format("%s %s vector %s", record.direction == 1 and "Interrupt" or "Unmask",
+    return string.format("%s %s vector %s",
+                         record.direction == 1 and "Interrupt" or "Unmask",
                          irqs[index] or index, tostring(tvb:range(32, 8):le_uint64()))
   end,
   [MEMORY] = function(tvb, tree, record)
