@@ -438,7 +438,7 @@ static void adopt(struct vuc_region *old, struct vuc_region *fresh)
     fresh->fds = (struct vuc_fds){ 0 };
     old->info.fd = fresh->info.fd;
     old->info.fd_offset = fresh->info.fd_offset;
-    for (uint32_t i = 0; i < old->info.num_areas; i++)
+    for (uint32_t i = 0; i < fresh->info.num_areas; i++)
         old->areas[i] = fresh->areas[i];
 }
 

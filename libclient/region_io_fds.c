@@ -220,7 +220,7 @@ int vuc_io_fds_restore(struct vfuc_client *client, uint32_t index)
         /* The caller may hold a pointer to the old array: it stays. */
         io->fds = fresh.fds;
         fresh.fds = (struct vuc_fds){ 0 };
-        for (uint32_t i = 0; i < io->n; i++)
+        for (uint32_t i = 0; i < fresh.n; i++)
             io->entries[i].fd = fresh.entries[i].fd;
     } else {
         err = vuc_fail(client, -ESTALE, "region %u has other IO descriptors than before",

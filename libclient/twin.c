@@ -123,7 +123,7 @@ static int await_request(struct vuc_link *twin, struct vu_message *m,
 static int dispatch(struct vfuc_client *client, vu_deadline deadline)
 {
     struct vuc_link *twin = &client->twin;
-    struct vu_message m;
+    struct vu_message m = { .n_fds = 0 };
     int got = await_request(twin, &m, deadline);
 
     for (int n = 0;;) {

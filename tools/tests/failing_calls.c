@@ -40,9 +40,11 @@ static bool fails(int error)
     return true;
 }
 
+/* Visible, or linkers complain that shared libraries call them, which they do not. */
 #define FAILING(type, name, parameters, arguments, result, error) \
     type __real_##name parameters;                                \
-    type __wrap_##name parameters;                                \
+    type __wrap_##name parameters                                 \
+        __attribute__((visibility("default")));                   \
     type __wrap_##name parameters                                 \
     {                                                             \
         if (fails(error))                                         \
