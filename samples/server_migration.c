@@ -296,10 +296,13 @@ static bool put_next(struct device *d, struct outgoing *out)
 /* Bytes of the current record that the client has not taken, up to max. */
 static size_t take_bytes(struct outgoing *out, uint8_t *buf, size_t max)
 {
-    const uint8_t *from = out->header + out->taken;
-    size_t n = HEADER_SIZE - out->taken;
+    const uint8_t *from;
+    size_t n;
 
-    if (out->taken >= HEADER_SIZE) {
+    if (out->taken < HEADER_SIZE) {
+        from = out->header + out->taken;
+        n = HEADER_SIZE - out->taken;
+    } else {
         from = out->data + (out->taken - HEADER_SIZE);
         n = out->length - out->taken;
     }
@@ -372,12 +375,15 @@ static void finish_record(struct incoming *in)
 static ssize_t take_part(struct device *d, struct incoming *in, const uint8_t *buf,
                          size_t count)
 {
-    size_t want = HEADER_SIZE - in->taken;
-    uint8_t *to = in->header + in->taken;
+    size_t want;
+    uint8_t *to;
 
     if (in->ended)
         return refuse(d, "it goes on behind its end");
-    if (in->taken >= HEADER_SIZE) {
+    if (in->taken < HEADER_SIZE) {
+        want = HEADER_SIZE - in->taken;
+        to = in->header + in->taken;
+    } else {
         want = HEADER_SIZE + in->record.length - in->taken;
         to = (uint8_t *)&in->image + parts[in->record.type].at + in->record.offset +
              (in->taken - HEADER_SIZE);
