@@ -5,10 +5,11 @@ import json
 import os
 
 import harness
+import sessions
 from harness import LOST, REFUSED, USAGE
 
 
-class Bench(harness.Case):
+class Bench(sessions.Case):
     def setUp(self):
         super().setUp()
         self.dev = self.server()
@@ -34,6 +35,7 @@ class Bench(harness.Case):
                                 <= ratios["upper_quartile"], r)
 
     def test_everything_can_be_asked_for(self):
+        self.vfu("write", "--fill", "0x5a", "--length", 4096, self.dev, "bar1", 0)
         before = self.vfu("read", self.dev, "bar1", 0, 4096)
         results = self.bench("--region", "bar1", "--sizes", "4,4096", "--write",
                              "--pipeline", 7, "--irq", "intx", "--migration", self.dev)
@@ -45,6 +47,20 @@ class Bench(harness.Case):
         self.assertGreater(migration["bytes"], 0)
         self.assertGreater(migration["seconds"], 0)
         self.assertRegex(self.vfu("info", self.dev), "RUNNING")
+
+    def test_device_is_left_as_it_was(self):
+        recorder = self.recorder(self.dev, "--once")
+        self.vfu("bench", "--count", 31, "--sizes", 4, "--irq", "intx", "--migration",
+                 recorder.path)
+        recorder.ended()
+        said = [json.loads(line) for line in self.vfu("decode", "--json",
+                                                      "rec.pcapng").splitlines()]
+        last = {r["message"]["name"]: r["message"]["body"] for r in said
+                if r["kind"] == "message" and r["to"] == "server"
+                and "body" in r["message"]}
+        self.assertEqual([last["DEVICE_SET_IRQS"][name] for name in ("flags", "count")],
+                         [0x21, 0])
+        self.assertEqual(last["DEVICE_FEATURE"]["device_state"], 2)
 
     def test_two_servers_are_compared(self):
         other = self.server("other.sock")

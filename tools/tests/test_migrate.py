@@ -153,6 +153,40 @@ class Migrate(harness.Case):
             self.assertEqual(device.states, states)
         self.assertEqual(bytes(device.taken), b"the state" * 2)
 
+    def test_failed_save_leads_the_source_back_to_running(self):
+        device = Movable()
+        path = self.path("movable.sock")
+        with harness.odd_server(path, device.serve), open("/dev/full", "wb") as full:
+            done = self.call("migrate", "save", path, "-", stdout=full, text=False)
+        self.assertEqual(done.returncode, FAILED, done.stderr)
+        self.assertEqual(device.states, ["STOP", "STOP_COPY", "STOP", "RUNNING"])
+
+    def test_half_of_the_data_is_reset(self):
+        device = Movable()
+        path = self.path("movable.sock")
+        self.vfu("migrate", "save", "--force", self.source, self.saved)
+        state = pathlib.Path(self.saved).read_bytes()
+        with harness.odd_server(path, device.serve):
+            done = self.call("migrate", "restore", "--force", path, "-", input=state[:-3],
+                             text=False)
+        self.assertEqual(done.returncode, FAILED, done.stderr)
+        self.assertEqual(device.states, ["STOP", "RESUMING"])
+        self.assertEqual(device.commands[-1], harness.RESET)
+
+    def test_check_finds_what_did_not_arrive(self):
+        here, there, short = Movable(), Movable(), Movable()
+        there.memory[0][0x123] ^= 0xff
+        short.regions[0] = (2048, 3)
+        for other, words in ((there, "bar0 differs at 0x123"),
+                             (short, "region 0 has 4096 bytes here and 2048 there")):
+            a, b = self.path("a.sock"), self.path("b.sock")
+            here.states, other.states = [], []
+            with harness.odd_server(a, here.serve), harness.odd_server(b, other.serve):
+                said = self.refusal("migrate", "--check", a, b, status=REFUSED)
+            self.assertIn(words, said)
+            self.assertEqual(here.states[-1], "RUNNING")
+            self.assertEqual(other.states[-1], "STOP")
+
     def test_pipes_carry_the_state(self):
         self.word(self.source, 5)
         done = self.call("migrate", "save", self.source, "-", text=False)
